@@ -1,0 +1,638 @@
+"""The catalogue: every event is a frozen dataclass with a constant name, a level and flat, typed fields.
+
+Rules of this file:
+
+* The pure core *builds* events, the asynchronous shell *emits* them (``audit.log``). This module imports nothing.
+* Fields hold references and numbers: a keyed hash of a session id, the id of a key, sizes, reasons. Never a cookie,
+  a payload, a secret, a raw session id, a path or a user agent.
+* Names are constant and dotted, fields flat and snake_case (OpenTelemetry's event conventions). Where OWASP's logging
+  vocabulary has a word for it, ``owasp`` carries that word.
+* ``hostile`` marks what a client can cause at will; only such events may be aggregated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import ClassVar
+
+__all__ = [
+    "CATALOGUE",
+    "SCHEMA",
+    "ActorFailed",
+    "ActorInline",
+    "ActorMessageFailed",
+    "ActorOverloaded",
+    "ActorRecovered",
+    "ActorRestarted",
+    "ActorStarted",
+    "ActorStopped",
+    "AuditOverflow",
+    "AuditSummary",
+    "Event",
+    "KeyActivated",
+    "KeyPruned",
+    "KeyRetired",
+    "KeyRevoked",
+    "KeyStaged",
+    "KeyUsage",
+    "KeyringLoaded",
+    "KeyringReloadFailed",
+    "KeyringReloaded",
+    "Level",
+    "RotationOverdue",
+    "SessionCacheable",
+    "SessionCookieConflict",
+    "SessionCreated",
+    "SessionDestroyed",
+    "SessionDuplicate",
+    "SessionExpired",
+    "SessionInsecureTransport",
+    "SessionLarge",
+    "SessionLoaded",
+    "SessionOversized",
+    "SessionRegenerated",
+    "SessionRejected",
+    "SessionRekeyed",
+    "SessionRenewed",
+    "SessionRevoked",
+    "SessionSaveFailed",
+    "SessionUpdated",
+    "SessionUseAfterExpire",
+    "SessionWriteLost",
+    "timestamp",
+]
+
+SCHEMA = 1
+"""Version of the catalogue, on every line."""
+
+
+class Level(IntEnum):
+    """Severity, with the numbers of Python's logging."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+    CRITICAL = 50
+
+
+def timestamp(when: float) -> str:
+    """Return Unix seconds as ISO 8601 in UTC with milliseconds, the one spelling used in all log lines."""
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events share."""
+
+    name: ClassVar[str]
+    level: ClassVar[Level]
+    outcome: ClassVar[str] = "success"
+    owasp: ClassVar[str | None] = None
+    hostile: ClassVar[bool] = False
+
+    @property
+    def severity(self) -> Level:
+        """The level of this very event, where it depends on a field; else that of its class."""
+        return self.level
+
+    @property
+    def category(self) -> str:
+        """First word of the name: ``session``, ``keyring``, ``actor`` or ``audit``."""
+        return self.name.partition(".")[0]
+
+    def as_fields(self) -> dict[str, object]:
+        """Return the fields of this event alone, without those that are ``None``."""
+        pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in pairs if value is not None}
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCreated(Event):
+    """The first cookie of a new session was put on a response."""
+
+    name: ClassVar[str] = "session.created"
+    level: ClassVar[Level] = Level.INFO
+    owasp: ClassVar[str | None] = "session_created"
+    session_ref: str
+    kid: str
+    expires_at: str
+    size: int
+    chunks: int
+    scope_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLoaded(Event):
+    """A cookie was accepted."""
+
+    name: ClassVar[str] = "session.loaded"
+    level: ClassVar[Level] = Level.DEBUG
+    session_ref: str
+    kid: str
+    key_state: str
+    age: float
+    idle: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUpdated(Event):
+    """A changed session was encrypted again."""
+
+    name: ClassVar[str] = "session.updated"
+    level: ClassVar[Level] = Level.DEBUG
+    session_ref: str
+    kid: str
+    size: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRenewed(Event):
+    """A session's life was extended: by the application, or (``automatic``) because half of it was over."""
+
+    name: ClassVar[str] = "session.renewed"
+    level: ClassVar[Level] = Level.INFO
+    owasp: ClassVar[str | None] = "session_renewed"
+    session_ref: str
+    kid: str
+    previous_expires_at: str
+    expires_at: str
+    automatic: bool
+
+    @property
+    def severity(self) -> Level:
+        """Sliding renewals happen all day long."""
+        return Level.DEBUG if self.automatic else Level.INFO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRegenerated(Event):
+    """A session got a new id, as it must on every change of privilege."""
+
+    name: ClassVar[str] = "session.regenerated"
+    level: ClassVar[Level] = Level.INFO
+    owasp: ClassVar[str | None] = "session_renewed"
+    session_ref: str
+    previous_session_ref: str
+    kid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRekeyed(Event):
+    """A session that came under an older key was written under the active one."""
+
+    name: ClassVar[str] = "session.rekeyed"
+    level: ClassVar[Level] = Level.INFO
+    session_ref: str
+    previous_kid: str
+    previous_key_state: str
+    kid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionExpired(Event):
+    """A session came soon after its ``idle`` or ``absolute`` deadline. ``expired_for`` is in seconds."""
+
+    name: ClassVar[str] = "session.expired"
+    level: ClassVar[Level] = Level.INFO
+    outcome: ClassVar[str] = "failure"
+    owasp: ClassVar[str | None] = "session_expired"
+    session_ref: str
+    kid: str
+    reason: str
+    expired_for: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUseAfterExpire(Event):
+    """A session was presented long after its deadline: an old cookie kept, or replayed."""
+
+    name: ClassVar[str] = "session.use_after_expire"
+    level: ClassVar[Level] = Level.WARNING
+    outcome: ClassVar[str] = "failure"
+    owasp: ClassVar[str | None] = "session_use_after_expire"
+    hostile: ClassVar[bool] = True
+    session_ref: str
+    kid: str
+    reason: str
+    expired_for: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionDestroyed(Event):
+    """The application ended a session."""
+
+    name: ClassVar[str] = "session.destroyed"
+    level: ClassVar[Level] = Level.INFO
+    owasp: ClassVar[str | None] = "session_logout"
+    session_ref: str
+    kid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRevoked(Event):
+    """A session was refused by rule: its key is revoked. No ``session_ref``: nothing under that key is trusted."""
+
+    name: ClassVar[str] = "session.revoked"
+    level: ClassVar[Level] = Level.WARNING
+    outcome: ClassVar[str] = "failure"
+    hostile: ClassVar[bool] = True
+    cookie_ref: str
+    kid: str
+    reason: str
+    client_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRejected(Event):
+    """A cookie was not accepted. ``kid`` is given only if the ring knows it; ``delta`` (s) for clocks that differ."""
+
+    name: ClassVar[str] = "session.rejected"
+    level: ClassVar[Level] = Level.WARNING
+    outcome: ClassVar[str] = "failure"
+    hostile: ClassVar[bool] = True
+    reason: str
+    cookie_ref: str
+    size: int
+    chunks: int
+    kid: str | None = None
+    delta: float | None = None
+    client_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionDuplicate(Event):
+    """Two authentic cookies of one name arrived; the newer one was used."""
+
+    name: ClassVar[str] = "session.duplicate"
+    level: ClassVar[Level] = Level.DEBUG
+    hostile: ClassVar[bool] = True
+    session_ref: str
+    kid: str
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOversized(Event):
+    """Too much to store: nothing was sent, the browser keeps what it had."""
+
+    name: ClassVar[str] = "session.oversized"
+    level: ClassVar[Level] = Level.ERROR
+    outcome: ClassVar[str] = "failure"
+    size: int
+    limit: int
+    chunks: int
+    session_ref: str | None = None
+    largest_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLarge(Event):
+    """A session, or the request's whole Cookie header, nears what servers and proxies accept (``limit``, octets)."""
+
+    name: ClassVar[str] = "session.large"
+    level: ClassVar[Level] = Level.WARNING
+    hostile: ClassVar[bool] = True
+    what: str
+    size: int
+    limit: int
+    session_ref: str | None = None
+    chunks: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSaveFailed(Event):
+    """A session could not be written; the error went to the application."""
+
+    name: ClassVar[str] = "session.save_failed"
+    level: ClassVar[Level] = Level.ERROR
+    outcome: ClassVar[str] = "failure"
+    error_type: str
+    session_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionWriteLost(Event):
+    """A change did not reach the browser: it came too late, or the response was an error."""
+
+    name: ClassVar[str] = "session.write_lost"
+    level: ClassVar[Level] = Level.WARNING
+    outcome: ClassVar[str] = "failure"
+    reason: str
+    session_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCookieConflict(Event):
+    """The application set a cookie with the session's own name; the session's took its place."""
+
+    name: ClassVar[str] = "session.cookie_conflict"
+    level: ClassVar[Level] = Level.WARNING
+    cookie: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCacheable(Event):
+    """A response that caches may store carries a session cookie."""
+
+    name: ClassVar[str] = "session.cacheable_set_cookie"
+    level: ClassVar[Level] = Level.WARNING
+    cookie: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionInsecureTransport(Event):
+    """A Secure cookie was set over plain HTTP: browsers drop it. Said once per process."""
+
+    name: ClassVar[str] = "session.insecure_transport"
+    level: ClassVar[Level] = Level.WARNING
+    outcome: ClassVar[str] = "failure"
+    cookie: str
+
+
+# --- keyring ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyringLoaded(Event):
+    """The first ring of this process is in force."""
+
+    name: ClassVar[str] = "keyring.loaded"
+    level: ClassVar[Level] = Level.INFO
+    digest: str
+    generation: int
+    active_kid: str
+    staged: int
+    retired: int
+    revoked: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyringReloaded(Event):
+    """A different, valid ring took over. ``trigger`` is what made us look, ``duration`` is in seconds."""
+
+    name: ClassVar[str] = "keyring.reloaded"
+    level: ClassVar[Level] = Level.INFO
+    digest: str
+    previous_digest: str
+    generation: int
+    active_kid: str
+    staged: int
+    retired: int
+    revoked: int
+    trigger: str
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyringReloadFailed(Event):
+    """A new ring was refused; the one named by ``digest`` keeps serving. ``stale_for`` (s): since the first refusal."""
+
+    name: ClassVar[str] = "keyring.reload_failed"
+    level: ClassVar[Level] = Level.ERROR
+    outcome: ClassVar[str] = "failure"
+    error_type: str
+    location: str
+    problem: str
+    digest: str
+    generation: int
+    consecutive_failures: int
+    stale_for: float
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyStaged(Event):
+    """A key can now open cookies and will seal them once its time has come."""
+
+    name: ClassVar[str] = "keyring.key_staged"
+    level: ClassVar[Level] = Level.INFO
+    kid: str
+    label: str
+    state: str
+    digest: str
+    generation: int
+    activates_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyActivated(Event):
+    """A key seals from now on."""
+
+    name: ClassVar[str] = "keyring.key_activated"
+    level: ClassVar[Level] = Level.INFO
+    kid: str
+    label: str
+    state: str
+    digest: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRetired(Event):
+    """A key seals no more and still opens."""
+
+    name: ClassVar[str] = "keyring.key_retired"
+    level: ClassVar[Level] = Level.INFO
+    kid: str
+    label: str
+    state: str
+    digest: str
+    generation: int
+    prune_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPruned(Event):
+    """A key is gone; its cookies are now ``unknown_key``. A warning if it went before its time."""
+
+    name: ClassVar[str] = "keyring.key_pruned"
+    level: ClassVar[Level] = Level.INFO
+    kid: str
+    label: str
+    state: str
+    digest: str
+    generation: int
+    prune_after: str | None = None
+    early: bool = False
+
+    @property
+    def severity(self) -> Level:
+        """Pruning early loses sessions."""
+        return Level.WARNING if self.early else Level.INFO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRevoked(Event):
+    """A key is refused from now on, with every session that hangs on it."""
+
+    name: ClassVar[str] = "keyring.key_revoked"
+    level: ClassVar[Level] = Level.WARNING
+    kid: str
+    label: str
+    state: str
+    digest: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyUsage(Event):
+    """What one key did in ``window`` seconds: how often it opened, sealed, was re-encrypted from, and failed."""
+
+    name: ClassVar[str] = "keyring.key_usage"
+    level: ClassVar[Level] = Level.INFO
+    kid: str
+    state: str
+    digest: str
+    generation: int
+    window: float
+    opened: int
+    sealed: int
+    rekeyed_from: int
+    failed: int
+    last_opened_at: str | None = None
+    last_sealed_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationOverdue(Event):
+    """The active key is past its planned life (seconds) and no successor took over."""
+
+    name: ClassVar[str] = "keyring.rotation_overdue"
+    level: ClassVar[Level] = Level.WARNING
+    kid: str
+    digest: str
+    generation: int
+    active_for: float
+    max_age: float
+
+
+# --- actor ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorStarted(Event):
+    """The backend serves from now on."""
+
+    name: ClassVar[str] = "actor.started"
+    level: ClassVar[Level] = Level.INFO
+    owasp: ClassVar[str | None] = "sys_startup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorStopped(Event):
+    """The backend has drained its mailbox and stopped."""
+
+    name: ClassVar[str] = "actor.stopped"
+    level: ClassVar[Level] = Level.INFO
+    owasp: ClassVar[str | None] = "sys_shutdown"
+    handled: int
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorRestarted(Event):
+    """The loop crashed and was started again; the mailbox was kept."""
+
+    name: ClassVar[str] = "actor.restarted"
+    level: ClassVar[Level] = Level.ERROR
+    outcome: ClassVar[str] = "failure"
+    owasp: ClassVar[str | None] = "sys_restart"
+    error_type: str
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorFailed(Event):
+    """The loop crashed too often and stays down: requests that carry a session are answered with 503."""
+
+    name: ClassVar[str] = "actor.failed"
+    level: ClassVar[Level] = Level.CRITICAL
+    outcome: ClassVar[str] = "failure"
+    owasp: ClassVar[str | None] = "sys_crash"
+    error_type: str
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorMessageFailed(Event):
+    """A handler raised; its caller alone was told."""
+
+    name: ClassVar[str] = "actor.message_failed"
+    level: ClassVar[Level] = Level.ERROR
+    outcome: ClassVar[str] = "failure"
+    message_type: str
+    error_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorOverloaded(Event):
+    """The mailbox is full; asks are refused until it has room."""
+
+    name: ClassVar[str] = "actor.overloaded"
+    level: ClassVar[Level] = Level.ERROR
+    outcome: ClassVar[str] = "failure"
+    depth: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorRecovered(Event):
+    """The mailbox has room again after ``rejected`` refusals."""
+
+    name: ClassVar[str] = "actor.recovered"
+    level: ClassVar[Level] = Level.INFO
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorInline(Event):
+    """No lifespan runs the actor: the same behaviour serves inside each request. Said once."""
+
+    name: ClassVar[str] = "actor.inline"
+    level: ClassVar[Level] = Level.INFO
+    reason: str
+
+
+# --- audit itself -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSummary(Event):
+    """What was counted instead of written: ``count`` more events named ``summarised`` of one kind in one window."""
+
+    name: ClassVar[str] = "audit.summary"
+    level: ClassVar[Level] = Level.WARNING
+    summarised: str
+    count: int
+    first_seen: str
+    last_seen: str
+    reason: str | None = None
+    client_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOverflow(Event):
+    """More kinds of events at once than the bounded table holds: ``count`` were counted here alone."""
+
+    name: ClassVar[str] = "audit.overflow"
+    level: ClassVar[Level] = Level.WARNING
+    count: int
+    first_seen: str
+    last_seen: str
+
+
+def _catalogue() -> dict[str, type[Event]]:
+    return {kind.name: kind for kind in Event.__subclasses__()}
+
+
+CATALOGUE = _catalogue()
+"""Every event by name."""

@@ -1,0 +1,341 @@
+"""The session as an application sees it: a dict that knows whether it was touched and what is to become of it.
+
+Rules of this file:
+
+* ``Session`` is a real dict that is filled before the application runs: ``json.dumps``, ``dict(session)`` and
+  ``isinstance(session, dict)`` work, and no access needs ``await``.
+* Reading sets ``accessed``, writing sets ``modified`` too. Both are hints for headers; whether something is *saved* is
+  decided by comparing values, so a change inside a nested list is never lost.
+* Its repr shows no key and no value. Copies and pickles are plain dicts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+from sessionkit.exceptions import SessionClosedError
+
+__all__ = ["ID_SIZE", "Record", "Session", "SessionInfo"]
+
+ID_SIZE = 16
+"""Octets of a session id: 128 random bits, twice what OWASP asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a session beside its data; travels encrypted in the token's header. Times are Unix seconds.
+
+    Attributes:
+        id: ``ID_SIZE`` random octets.
+        created: start of the absolute window: creation, or the last real login.
+        authenticated: time of the last login told by ``regenerate(authenticated=True)``; 0 if there was none.
+        issued: when this token was made; the idle time counts from here.
+        remember: this session's cookie has a Max-Age although the configuration says browser session.
+    """
+
+    id: bytes
+    created: float
+    authenticated: float
+    issued: float
+    remember: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """Facts about the cookie a request came with; all empty when it came without one.
+
+    Attributes:
+        kid: id of the key that sealed it, in hexadecimal.
+        size: octets of the token over all its cookies.
+        chunks: number of cookies.
+        expires_at: Unix time at which it will be refused if nothing renews it.
+        rejected: why a cookie was not accepted, if one was not.
+    """
+
+    kid: str | None = None
+    size: int = 0
+    chunks: int = 0
+    expires_at: float | None = None
+    rejected: str | None = None
+
+
+_NO_INFO = SessionInfo()
+
+
+class Session(dict[str, Any]):
+    """The session of one request.
+
+    Args:
+        data: what was stored.
+        record: its record, or ``None`` for a new session.
+        info: facts about the cookie it came with.
+        clock: returns Unix seconds; used by ``regenerate``, ``expired`` and ``require_recent_auth``.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_closed",
+        "_id",
+        "_on_late_write",
+        "_strict",
+        "accessed",
+        "destroyed",
+        "info",
+        "modified",
+        "previous_id",
+        "reason",
+        "record",
+        "remember",
+        "renewed",
+        "signed_in",
+    )
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        record: Record | None = None,
+        info: SessionInfo = _NO_INFO,
+        clock: Callable[[], float],
+    ) -> None:
+        if data:
+            super().__init__(data)
+        self.record = record
+        self.info = info
+        self.accessed = False
+        self.modified = False
+        self.renewed = False
+        self.destroyed = False
+        self.signed_in: float | None = None
+        self.previous_id: bytes | None = None
+        self.reason: str | None = None
+        self.remember: bool | None = None if record is None else record.remember
+        self._id = None if record is None else record.id
+        self._clock = clock
+        self._closed: str | None = None
+        self._strict = False
+        self._on_late_write: Callable[[str], None] | None = None
+
+    # --- what an application may ask of it ----------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The session's id in hexadecimal: stable until ``regenerate`` or ``destroy``. Do not log it."""
+        return self.raw_id.hex()
+
+    @property
+    def raw_id(self) -> bytes:
+        """The session's id: ``ID_SIZE`` octets, made when first asked for."""
+        if self._id is None:
+            self._id = os.urandom(ID_SIZE)
+        return self._id
+
+    @property
+    def created(self) -> float | None:
+        """Unix time at which the absolute window began; ``None`` for a session not stored yet."""
+        return None if self.record is None else self.record.created
+
+    @property
+    def authenticated(self) -> float | None:
+        """Unix time of the last login, or ``None``."""
+        if self.signed_in is not None:
+            return self.signed_in
+        return (self.record.authenticated or None) if self.record is not None else None
+
+    def regenerate(self, *, authenticated: bool = False, reason: str = "privilege_change") -> None:
+        """Give the session a new id and keep its data; call it on login and on every change of privilege.
+
+        Args:
+            authenticated: the user has just proved who they are: notes the time and begins a new absolute window.
+            reason: a word for the audit log.
+        """
+        self.mark_modified()
+        if self.previous_id is None and self.record is not None:
+            self.previous_id = self.record.id
+        self._id = None
+        self.reason = reason
+        if authenticated:
+            self.signed_in = self._clock()
+
+    def renew(self) -> None:
+        """Extend the session's idle time on this response, whether or not its data changed."""
+        self.mark_accessed()
+        self.renewed = True
+
+    def destroy(self, reason: str = "logout") -> None:
+        """End the session: its data and its cookies go. Writing afterwards begins a new session with a new id."""
+        self.mark_modified()
+        super().clear()
+        self.destroyed = True
+        self.reason = reason
+        self.record = None
+        self.signed_in = None
+        self.previous_id = None
+        self.remember = None
+        self._id = None
+
+    def expired(self, now: float | None = None) -> bool:
+        """Return whether the session has passed its deadline meanwhile, for connections that stay open long."""
+        deadline = self.info.expires_at
+        return deadline is not None and (self._clock() if now is None else now) >= deadline
+
+    def require_recent_auth(self, seconds: float) -> bool:
+        """Return whether the user logged in within the last ``seconds``; presenting the cookie never counts."""
+        signed_in = self.authenticated
+        return signed_in is not None and self._clock() - signed_in < seconds
+
+    # --- Starlette's protocol -----------------------------------------------------------------------------------------
+
+    def mark_accessed(self) -> None:
+        """Note that the response depends on the session."""
+        self.accessed = True
+
+    def mark_modified(self) -> None:
+        """Note a write; too late a write is reported, or refused in strict mode."""
+        self.accessed = True
+        self.modified = True
+        if self._closed is not None:
+            if self._strict:
+                raise SessionClosedError(self._closed)
+            if self._on_late_write is not None:
+                self._on_late_write(self._closed)
+
+    def close(self, reason: str, *, strict: bool, on_late_write: Callable[[str], None]) -> None:
+        """Note that cookies can no longer be sent; used by the middleware.
+
+        Args:
+            reason: ``response_started`` or ``websocket_open``.
+            strict: later writes raise ``SessionClosedError``.
+            on_late_write: told the reason at every later write otherwise.
+        """
+        self._closed = reason
+        self._strict = strict
+        self._on_late_write = on_late_write
+
+    # --- dict, watched ------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: str) -> Any:
+        """Read."""
+        self.accessed = True
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        """Read."""
+        self.accessed = True
+        return super().__contains__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        """Read."""
+        self.accessed = True
+        return super().__iter__()
+
+    def __reversed__(self) -> Iterator[str]:
+        """Read."""
+        self.accessed = True
+        return super().__reversed__()
+
+    def __len__(self) -> int:
+        """Read."""
+        self.accessed = True
+        return super().__len__()
+
+    def __eq__(self, other: object) -> bool:
+        """Read."""
+        self.accessed = True
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        """Read."""
+        self.accessed = True
+        return super().__ne__(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as dict has it; naming __eq__ would reset it silently
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:  # type: ignore[override]  # a plain dict, on purpose
+        """Read: the union is a plain dict."""
+        return {**self, **other}
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:  # type: ignore[override]  # a plain dict, on purpose
+        """Read: the union is a plain dict."""
+        return {**other, **self}
+
+    def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]  # typeshed's overloads, folded
+        """Read."""
+        self.accessed = True
+        return super().get(key, default)
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]  # typeshed names a private class
+        """Read."""
+        self.accessed = True
+        return super().keys()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]  # typeshed names a private class
+        """Read."""
+        self.accessed = True
+        return super().values()
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # typeshed names a private class
+        """Read."""
+        self.accessed = True
+        return super().items()
+
+    def copy(self) -> dict[str, Any]:
+        """Return a plain dict."""
+        return dict(self)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Write."""
+        self.mark_modified()
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        """Write."""
+        self.mark_modified()
+        super().__delitem__(key)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Write, if there is something to take."""
+        if key in self:
+            self.mark_modified()
+        return super().pop(key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Write."""
+        self.mark_modified()
+        return super().popitem()
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Write, if the key is new."""
+        if key not in self:
+            self.mark_modified()
+        return super().setdefault(key, default)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Write."""
+        self.mark_modified()
+        super().update(*args, **kwargs)
+
+    def __ior__(self, other: Any) -> Session:  # type: ignore[override,misc]  # typeshed's overloads, folded
+        """Write."""
+        self.mark_modified()
+        super().update(other)
+        return self
+
+    def clear(self) -> None:
+        """Write: an empty session is cleared from the browser too."""
+        self.mark_modified()
+        super().clear()
+
+    # --- what leaves it -----------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        """Show how many keys there are, nothing of them; looking is not access."""
+        count = super().__len__()
+        return f"<Session: {count} {'key' if count == 1 else 'keys'}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Copy and pickle as a plain dict: no record, no clock, no hooks."""
+        return dict, (dict(self),)
