@@ -1,0 +1,1 @@
+"""The tests of sessionkit; each package mirrors one of the product."""

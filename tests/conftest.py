@@ -1,0 +1,44 @@
+"""What all tests share: both async backends in virtual time, and one profile for hypothesis.
+
+A test that is about real I/O or real threads of its own takes real time by a marker::
+
+    @pytest.mark.real_time
+    async def test_over_a_socket() -> None: ...
+
+One backend alone: ``@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.virtual_time import asyncio_options, trio_options
+
+# Derandomised: the same examples on every run and machine, so a red run is red again.
+# No deadline: a shared core stalls.
+# The one function-scoped fixture under @given is `anyio_backend`; a loop is made anew for every example anyhow.
+settings.register_profile(
+    "deterministic", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.register_profile(
+    "explore", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile(os.environ.get("SESSIONKIT_HYPOTHESIS_PROFILE", "deterministic"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers this file gives a meaning to."""
+    config.addinivalue_line("markers", "real_time: run on the real clock, for tests of sockets, processes or threads.")
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Each async test runs once on asyncio and once on trio, in virtual time unless marked ``real_time``."""
+    name: str = request.param
+    if request.node.get_closest_marker("real_time") is not None:
+        return name, {}
+    return name, asyncio_options() if name == "asyncio" else trio_options()
