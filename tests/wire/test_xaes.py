@@ -1,0 +1,196 @@
+"""XAES-256-GCM against the vectors C2SP publishes, and against a second way to compute the same function.
+
+Vectors: C2SP, XAES-256-GCM.md, commit 5ba5ee830903e91240fc6f9f3a7a9293d49e69c9.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessionkit.wire.xaes import KEY_SIZE, NONCE_SIZE, TAG_SIZE, Xaes256Gcm
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One published vector; ``l``, ``k1`` and ``kx`` are the intermediate values."""
+
+    key: bytes
+    l: bytes  # noqa: E741 - its name in the specification
+    k1: bytes
+    kx: bytes
+    aad: bytes
+    ciphertext: bytes
+    nonce: bytes = b"ABCDEFGHIJKLMNOPQRSTUVWX"
+    plaintext: bytes = b"XAES-256-GCM"
+
+
+PUBLISHED = [
+    Vector(
+        key=b"\x01" * 32,
+        l=bytes.fromhex("7298caa565031eadc6ce23d23ea66378"),
+        k1=bytes.fromhex("e531954aca063d5b8d9c47a47d4cc6f0"),
+        kx=bytes.fromhex("c8612c9ed53fe43e8e005b828a1631a0bbcb6ab2f46514ec4f439fcfd0fa969b"),
+        aad=b"",
+        ciphertext=bytes.fromhex("ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"),
+    ),
+    # The first bit of this L is set: doubling reduces.
+    Vector(
+        key=b"\x03" * 32,
+        l=bytes.fromhex("91c08762876dccf9ba204a33768fa5fe"),
+        k1=bytes.fromhex("23810ec50edb99f374409466ed1f4b7b"),
+        kx=bytes.fromhex("e9c621d4cdd9b11b00a6427ad7e559aeedd66b3857646677748f8ca796cb3fd8"),
+        aad=b"c2sp.org/XAES-256-GCM",
+        ciphertext=bytes.fromhex("986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"),
+    ),
+]
+
+published = pytest.mark.parametrize("vector", PUBLISHED, ids=["no reduction", "reduction"])
+
+keys = st.binary(min_size=KEY_SIZE, max_size=KEY_SIZE)
+nonces = st.binary(min_size=NONCE_SIZE, max_size=NONCE_SIZE)
+
+
+def block(key: bytes, data: bytes) -> bytes:
+    """AES-256 of whole blocks, as the specification names it."""
+    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(data)  # noqa: S305 - the block function
+
+
+def derive_by_kbkdf(key: bytes, nonce: bytes) -> bytes:
+    """Return the key of a message as SP 800-108r1 has it: a KDF in counter mode over CMAC."""
+    return KBKDFCMAC(
+        algorithm=algorithms.AES,
+        mode=Mode.CounterMode,
+        length=32,
+        rlen=2,
+        llen=None,
+        location=CounterLocation.BeforeFixed,
+        label=None,
+        context=None,
+        fixed=b"X\x00" + nonce[:12],
+    ).derive(key)
+
+
+@published
+def test_published_vectors_seal_and_open(vector: Vector) -> None:
+    """Both published vectors come out to the byte, and open again."""
+    cipher = Xaes256Gcm(vector.key)
+    assert cipher.encrypt(vector.nonce, vector.plaintext, vector.aad) == vector.ciphertext
+    assert cipher.decrypt(vector.nonce, vector.ciphertext, vector.aad) == vector.plaintext
+    assert cipher.derive(vector.nonce) == vector.kx
+
+
+@published
+def test_published_intermediate_values(vector: Vector) -> None:
+    """L, K1 and both input blocks of the specification lead to the key that the cipher derives."""
+    assert block(vector.key, bytes(16)) == vector.l
+    k1 = int.from_bytes(vector.k1)
+    m1 = int.from_bytes(b"\x00\x01X\x00" + vector.nonce[:12])
+    m2 = int.from_bytes(b"\x00\x02X\x00" + vector.nonce[:12])
+    assert m1 == 0x000158004142434445464748494A4B4C
+    assert m2 == 0x000258004142434445464748494A4B4C
+    kx = block(vector.key, (m1 ^ k1).to_bytes(16)) + block(vector.key, (m2 ^ k1).to_bytes(16))
+    assert kx == vector.kx == Xaes256Gcm(vector.key).derive(vector.nonce)
+    assert AESGCM(kx).encrypt(b"MNOPQRSTUVWX", vector.plaintext, vector.aad) == vector.ciphertext
+
+
+def test_accumulated_vectors() -> None:
+    """The ciphertexts of 10,000 messages drawn from SHAKE-128 have the published hash; every one opens again."""
+    # Per test at most 32 + 24 + 1 + 255 + 1 + 255 octets are drawn.
+    stream = memoryview(hashlib.shake_128().digest(10_000 * 568))
+    position = 0
+
+    def draw(octets: int) -> bytes:
+        nonlocal position
+        position += octets
+        return bytes(stream[position - octets : position])
+
+    sealed = hashlib.shake_128()
+    for _ in range(10_000):
+        cipher, nonce = Xaes256Gcm(draw(32)), draw(24)
+        plaintext = draw(draw(1)[0])
+        aad = draw(draw(1)[0])
+        ciphertext = cipher.encrypt(nonce, plaintext, aad)
+        assert cipher.decrypt(nonce, ciphertext, aad) == plaintext
+        sealed.update(ciphertext)
+    assert sealed.hexdigest(32) == "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939"
+
+
+@given(keys, nonces)
+def test_derivation_agrees_with_kbkdf(key: bytes, nonce: bytes) -> None:
+    """Two block operations under a kept cipher give what cryptography's own KDF gives, whatever key and nonce."""
+    assert Xaes256Gcm(key).derive(nonce) == derive_by_kbkdf(key, nonce)
+
+
+@given(keys, nonces, st.binary(max_size=64), st.binary(max_size=64), st.data())
+def test_altered_input_is_refused(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes, data: st.DataObject) -> None:
+    """One flipped bit in ciphertext, tag, nonce or associated data is refused."""
+    cipher = Xaes256Gcm(key)
+    parts = [nonce, cipher.encrypt(nonce, plaintext, aad), aad]
+    assert len(parts[1]) == len(plaintext) + TAG_SIZE
+    which = data.draw(st.sampled_from([0, 1, 2] if aad else [0, 1]))
+    bit = data.draw(st.integers(0, len(parts[which]) * 8 - 1))
+    flipped = int.from_bytes(parts[which]) ^ (1 << bit)
+    parts[which] = flipped.to_bytes(len(parts[which]))
+    with pytest.raises(InvalidTag):
+        cipher.decrypt(*parts)
+
+
+@pytest.mark.parametrize("size", [0, 12, 16, 23, 25, 48])
+def test_nonce_of_another_length_is_refused(size: int) -> None:
+    """A nonce that is not 24 octets long raises in both directions, although AES-GCM itself would take it."""
+    cipher = Xaes256Gcm(bytes(32))
+    with pytest.raises(ValueError, match="24 octets"):
+        cipher.encrypt(bytes(size), b"", b"")
+    with pytest.raises(ValueError, match="24 octets"):
+        cipher.decrypt(bytes(size), bytes(32), b"")
+
+
+@pytest.mark.parametrize("size", [0, 16, 24, 31, 33])
+def test_key_of_another_length_is_refused(size: int) -> None:
+    """A key that is not 32 octets long raises, although AES itself would take some of these."""
+    with pytest.raises(ValueError, match="32 octets"):
+        Xaes256Gcm(bytes(size))
+
+
+def test_differs_from_plain_aes_gcm_with_a_long_nonce() -> None:
+    """Handing the 24 octets to AES-GCM, which it accepts, is another function: the trap this module guards."""
+    vector = PUBLISHED[0]
+    assert AESGCM(vector.key).encrypt(vector.nonce, vector.plaintext, vector.aad) != vector.ciphertext
+
+
+@pytest.mark.parametrize("size", [0, 1, 15])
+def test_ciphertext_shorter_than_a_tag_is_refused(size: int) -> None:
+    """What is too short to hold a tag is refused as any altered ciphertext is."""
+    with pytest.raises(InvalidTag):
+        Xaes256Gcm(bytes(32)).decrypt(bytes(24), bytes(size), b"")
+
+
+def test_one_cipher_serves_many_threads() -> None:
+    """The kept block cipher holds no state between calls: threads that share it do not disturb each other."""
+    cipher = Xaes256Gcm(bytes(32))
+
+    def work(number: int) -> bool:
+        nonce = number.to_bytes(24)
+        return all(cipher.derive(nonce) == derive_by_kbkdf(bytes(32), nonce) for _ in range(50))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(40)))
+
+
+def test_repr_and_pickle_hold_no_key() -> None:
+    """Neither repr nor pickle gives the key away."""
+    cipher = Xaes256Gcm(b"planted-secret-planted-secret-32")
+    assert repr(cipher) == "<Xaes256Gcm>"
+    with pytest.raises(TypeError):
+        pickle.dumps(cipher)
