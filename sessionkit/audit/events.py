@@ -548,6 +548,7 @@ class ActorRestarted(Event):
     outcome: ClassVar[str] = "failure"
     owasp: ClassVar[str | None] = "sys_restart"
     error_type: str
+    where: str
     restarts: int
 
 
@@ -560,6 +561,7 @@ class ActorFailed(Event):
     outcome: ClassVar[str] = "failure"
     owasp: ClassVar[str | None] = "sys_crash"
     error_type: str
+    where: str
     restarts: int
 
 
@@ -572,6 +574,7 @@ class ActorMessageFailed(Event):
     outcome: ClassVar[str] = "failure"
     message_type: str
     error_type: str
+    where: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

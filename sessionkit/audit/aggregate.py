@@ -1,0 +1,95 @@
+"""Bounds what an attack can write: of each kind the first few a window in full, the rest counted.
+
+Only events that a client can cause at will pass through here. The table is bounded too: kinds beyond it are counted
+together. Nothing is lost from the totals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sessionkit.audit.events import AuditOverflow, AuditSummary, Event, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Aggregator"]
+
+
+@dataclass(slots=True)
+class _Count:
+    since: float
+    seen: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    suppressed: int = 0
+
+    def suppress(self, now: float) -> None:
+        if not self.suppressed:
+            self.first = now
+        self.suppressed += 1
+        self.last = now
+
+
+_Kind = tuple[str, str | None, str | None]
+
+
+class Aggregator:
+    """Tells which events are written in full, and makes summaries of the others.
+
+    Args:
+        limit: events of one kind (name, reason, client) a window that are written in full.
+        window: seconds.
+        kinds: different kinds kept apart at once; some 200 octets each.
+    """
+
+    __slots__ = ("_counts", "_kinds", "_limit", "_overflow", "_window")
+
+    def __init__(self, *, limit: int = 10, window: float = 60.0, kinds: int = 1024) -> None:
+        self._limit = limit
+        self._window = window
+        self._kinds = kinds
+        self._counts: dict[_Kind, _Count] = {}
+        self._overflow: _Count | None = None
+
+    def admit(self, event: Event, now: float) -> bool:
+        """Return whether an event is to be written; count it if not."""
+        if not event.hostile:
+            return True
+        kind = (event.name, getattr(event, "reason", None), getattr(event, "client_ref", None))
+        count = self._counts.get(kind)
+        if count is None:
+            if len(self._counts) >= self._kinds:
+                if self._overflow is None:
+                    self._overflow = _Count(now)
+                self._overflow.suppress(now)
+                return False
+            count = self._counts[kind] = _Count(now)
+        count.seen += 1
+        if count.seen <= self._limit:
+            return True
+        count.suppress(now)
+        return False
+
+    def flush(self, now: float, *, everything: bool = False) -> Iterator[Event]:
+        """Yield summaries of the windows that are over, or of all; the table forgets them."""
+        over = [kind for kind, count in self._counts.items() if everything or now - count.since >= self._window]
+        for kind in over:
+            count = self._counts.pop(kind)
+            if count.suppressed:
+                name, reason, client_ref = kind
+                yield AuditSummary(
+                    summarised=name,
+                    reason=reason,
+                    client_ref=client_ref,
+                    count=count.suppressed,
+                    first_seen=timestamp(count.first),
+                    last_seen=timestamp(count.last),
+                )
+        extra = self._overflow
+        if extra is not None and (everything or now - extra.since >= self._window):
+            self._overflow = None
+            yield AuditOverflow(
+                count=extra.suppressed, first_seen=timestamp(extra.first), last_seen=timestamp(extra.last)
+            )

@@ -1,0 +1,161 @@
+"""What the middleware and the backend say to each other: frozen, slotted, and silent about what they carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sessionkit.wire.codec import ABSENT, Absent, Loaded, Received, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sessionkit.audit.events import Event
+    from sessionkit.exceptions import SessionKitError
+    from sessionkit.keyring.keyring import Keyring
+    from sessionkit.session import Session
+
+__all__ = [
+    "ABSENT",
+    "NOTHING",
+    "Absent",
+    "Inspect",
+    "Inspected",
+    "Load",
+    "Loaded",
+    "Message",
+    "Received",
+    "Rejected",
+    "Reload",
+    "Reloaded",
+    "Reply",
+    "Save",
+    "Saved",
+    "Tally",
+    "Unsaved",
+]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Load:
+    """Open the session of a request. Replies: ``Loaded``, ``Rejected`` or ``Absent``.
+
+    Attributes:
+        fields: values of all its Cookie header fields.
+        client: the client's address, for ``client_ref`` where that is switched on.
+    """
+
+    fields: tuple[bytes, ...]
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Save:
+    """Decide what to do with the session of a response. Replies: ``Saved`` or ``Unsaved``.
+
+    Attributes:
+        value: what is to be stored: the session, or what the application put in its place; ``None`` to clear.
+        session: the session object, for what the application asked of it.
+        received: the reply to ``Load``.
+        touched: the response depends on the session, so an incidental cookie does no harm.
+        shared: the application lets caches store the response, so an incidental cookie would do harm.
+        failed: the response is an error whose changes are not kept; ends and clears are.
+        scope_type: ``http`` or ``websocket``.
+    """
+
+    value: object
+    session: Session
+    received: Received = ABSENT
+    touched: bool = True
+    shared: bool = False
+    failed: bool = False
+    scope_type: str = "http"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reload:
+    """Put another ring in force. Reply: ``Reloaded``."""
+
+    keyring: Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Prove to be alive. Reply: ``Inspected``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Report what each key did since the last tally, as ``keyring.key_usage`` events. Reply: ``Inspected``.
+
+    Attributes:
+        all_keys: also keys that did nothing.
+    """
+
+    all_keys: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What to send.
+
+    Attributes:
+        cookies: ``Set-Cookie`` values to append; empty if nothing changed.
+        names: names of the cookies they set or clear.
+        stored: the payload that is stored in the browser now, for telling later writes.
+        events: to be emitted once the response has been handed to the server.
+    """
+
+    cookies: tuple[bytes, ...] = ()
+    names: frozenset[str] = frozenset()
+    stored: bytes = b"{}"
+    events: tuple[Event, ...] = ()
+
+    def __repr__(self) -> str:
+        """Show names, no values."""
+        return f"<Saved {sorted(self.names)}>"
+
+
+NOTHING = Saved()
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """The session cannot be stored. Nothing is to be sent; the browser keeps what it has.
+
+    Attributes:
+        error: what to raise in the application.
+        events: to be emitted.
+    """
+
+    error: SessionKitError
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A ring is in force."""
+
+    digest: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The backend is alive.
+
+    Attributes:
+        digest: of the ring in force.
+        generation: likewise.
+        active_kid: key that seals now.
+        counts: keys by state.
+    """
+
+    digest: str
+    generation: int
+    active_kid: str
+    counts: Mapping[str, int]
+
+
+Message = Load | Save | Reload | Inspect | Tally
+Reply = Loaded | Rejected | Absent | Saved | Unsaved | Reloaded | Inspected

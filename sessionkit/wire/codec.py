@@ -1,0 +1,369 @@
+"""Cookies to a session and back: composes token, serializer, chunks and cookies.
+
+The plaintext of a token is a header of fixed size, then the payload::
+
+    flags[1] ‖ session id[16] ‖ created[8] ‖ authenticated[8] ‖ issued[8] ‖ payload          41 octets before the payload
+
+Times are milliseconds since 1970, unsigned, big-endian; ``authenticated`` is 0 if there was no login. Flags: 1, the
+payload holds tagged values (see ``serializer``); 2, the cookie outlives the browser session. Any other flag is a newer
+release's, so the token is ``unsupported_version`` and the cookie stays.
+
+Rules of this file:
+
+* A cookie that is not accepted is a value, ``Rejected``, with one reason. Nothing a client sends raises.
+* Of several candidates under one name the newest authentic one wins, whatever the order.
+* Limits are the configuration's, counted from the authenticated times: a limit that was lowered holds at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from sessionkit.exceptions import RejectReason
+from sessionkit.session import Record
+from sessionkit.wire.cookies import CookieReader, CookieWriter
+from sessionkit.wire.chunking import candidates
+from sessionkit.wire.serializer import BadPayload, Serializer
+from sessionkit.wire.token import OVERHEAD, TokenCipher, TokenRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sessionkit.config import SessionConfig
+    from sessionkit.keyring.key import Key
+    from sessionkit.keyring.keyring import Keyring
+    from sessionkit.wire.cookies import CookieJarView
+
+__all__ = ["ABSENT", "HEADER", "Absent", "Codec", "Loaded", "Received", "Rejected", "Sealed"]
+
+HEADER = Struct(">B16sQQQ")
+
+_TYPED = 1
+_REMEMBER = 2
+_KNOWN_FLAGS = _TYPED | _REMEMBER
+
+_SMALLEST = (OVERHEAD + HEADER.size) * 4 // 3
+"""Characters of the shortest token: overhead, header and an empty payload."""
+
+_TELLING = {
+    reason: rank
+    for rank, reason in enumerate(
+        (
+            # Whatever leaves the cookie alone comes first: another node may open what this one cannot.
+            RejectReason.UNKNOWN_KEY,
+            RejectReason.UNSUPPORTED_VERSION,
+            RejectReason.REVOKED,
+            RejectReason.EXPIRED,
+            RejectReason.NOT_YET_VALID,
+            RejectReason.BAD_PAYLOAD,
+            RejectReason.BAD_TAG,
+            RejectReason.WRONG_CONTEXT,
+            RejectReason.CHUNK_MISSING,
+            RejectReason.TOO_LARGE,
+            RejectReason.MALFORMED,
+        )
+    )
+}
+"""Which reason is told when several candidates were refused for different ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No session came. ``names``: cookies of ours without one, such as a clearing ``null``."""
+
+    names: tuple[str, ...] = ()
+
+
+ABSENT = Absent()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Loaded:
+    """A session came and is valid.
+
+    Attributes:
+        data: the session's values.
+        record: its id and times.
+        key: the key it came under.
+        payload: what ``data`` was decoded from, for comparison at save.
+        typed: whether the payload holds tagged values.
+        deadline: Unix seconds at which it will be refused if not renewed.
+        names: cookies it was read from.
+        stale: further cookies of ours that are left over and may be cleared.
+        size: octets of its token.
+        candidates: authentic cookies there were under this name.
+        header_size: octets of all Cookie fields of the request.
+    """
+
+    data: dict[str, Any]
+    record: Record
+    key: Key
+    payload: bytes
+    typed: bool
+    deadline: float
+    names: tuple[str, ...]
+    stale: tuple[str, ...]
+    size: int
+    candidates: int
+    header_size: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Rejected:
+    """A cookie came and was not accepted; the session is empty.
+
+    Attributes:
+        reason: why.
+        names: cookies of ours that came and may be cleared, unless ``reason.keeps_cookie``.
+        value: the octets refused, for a keyed reference; never to be logged.
+        size: octets that came.
+        chunks: cookies they came in.
+        key: the key named, if the ring holds it.
+        record: id and times, if it was authentic.
+        deadline: Unix seconds at which it ended, if it is ``expired``.
+        absolute: whether that was the absolute limit, not the idle one.
+        delta: seconds it was issued in the future, if it is ``not_yet_valid``.
+    """
+
+    reason: RejectReason
+    names: tuple[str, ...]
+    value: bytes = b""
+    size: int = 0
+    chunks: int = 1
+    key: Key | None = None
+    record: Record | None = None
+    deadline: float = 0.0
+    absolute: bool = False
+    delta: float | None = None
+
+
+Received = Loaded | Rejected | Absent
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Sealed:
+    """A token ready to be sent.
+
+    Attributes:
+        values: the cookie values, in order.
+        size: octets of the token.
+        max_age: seconds for the cookie, or ``None`` for a browser-session cookie.
+        deadline: Unix seconds at which it will be refused if not renewed.
+    """
+
+    values: list[bytes]
+    size: int
+    max_age: int | None
+    deadline: float
+
+
+@dataclass(slots=True)
+class _Refused(Exception):  # noqa: N818 - never leaves this module
+    reason: RejectReason
+    key: Key | None = None
+    record: Record | None = None
+    deadline: float = 0.0
+    absolute: bool = False
+    delta: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    record: Record
+    key: Key
+    payload: bytes
+    typed: bool
+    deadline: float
+    parts: tuple[bytes, ...] = field(repr=False)
+
+
+class Codec:
+    """Reads and writes the cookies of one configuration under one ring.
+
+    Args:
+        config: names, limits and attributes.
+        keyring: the ring in force; a new ring takes a new codec.
+        serializer: payloads.
+    """
+
+    __slots__ = ("_cipher", "_config", "_skew", "reader", "serializer", "writer")
+
+    def __init__(self, config: SessionConfig, keyring: Keyring, serializer: Serializer) -> None:
+        self._config = config
+        self._cipher = TokenCipher(keyring, config.key, config.context)
+        self._skew = keyring.policy.skew
+        self.serializer = serializer
+        self.reader = CookieReader(config.key, config.max_chunks)
+        self.writer = CookieWriter(config)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def load(self, fields: Iterable[bytes], now: float) -> Received:
+        """Return the session that a request brought.
+
+        Args:
+            fields: values of all its Cookie header fields.
+            now: Unix seconds.
+        """
+        view = self.reader.read(fields)
+        if view is None:
+            return ABSENT
+        sets = [(value,) for value in view.singles]
+        if view.chunks:
+            sets.extend(candidates(view.chunks))
+        if not sets:
+            return self._nothing_whole(view)
+        best: _Opened | None = None
+        authentic = 0
+        refused: tuple[_Refused, tuple[bytes, ...]] | None = None
+        for parts in sets:
+            try:
+                opened = self._open(parts, now)
+            except _Refused as refusal:
+                if refused is None or _TELLING[refusal.reason] < _TELLING[refused[0].reason]:
+                    refused = refusal, parts
+            else:
+                authentic += 1
+                if best is None or opened.record.issued > best.record.issued:
+                    best = opened
+        if best is not None:
+            try:
+                return self._loaded(best, view, authentic)
+            except BadPayload:
+                refused = _Refused(RejectReason.BAD_PAYLOAD, best.key, best.record), best.parts
+        assert refused is not None  # noqa: S101 - every set was either opened or refused
+        refusal, parts = refused
+        value = b"".join(parts)
+        return Rejected(
+            refusal.reason,
+            self._clearable(view),
+            value,
+            len(value),
+            len(parts),
+            refusal.key,
+            refusal.record,
+            refusal.deadline,
+            refusal.absolute,
+            refusal.delta,
+        )
+
+    def load_token(self, token: bytes, now: float) -> dict[str, Any] | RejectReason:
+        """Return the values inside one whole token, or why it is refused."""
+        try:
+            opened = self._open((token,), now)
+            return self.serializer.load(opened.payload, typed=opened.typed)
+        except _Refused as refusal:
+            return refusal.reason
+        except BadPayload:
+            return RejectReason.BAD_PAYLOAD
+
+    def _open(self, parts: tuple[bytes, ...], now: float) -> _Opened:
+        token = parts[0] if len(parts) == 1 else b"".join(parts)
+        try:
+            key, plain = self._cipher.open(token)
+        except TokenRejected as rejected:
+            raise _Refused(rejected.reason, rejected.key) from None
+        if len(plain) < HEADER.size:
+            raise _Refused(RejectReason.BAD_PAYLOAD, key)
+        flags, session_id, created, authenticated, issued = HEADER.unpack_from(plain)
+        if flags & ~_KNOWN_FLAGS:
+            raise _Refused(RejectReason.UNSUPPORTED_VERSION, key)
+        record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, bool(flags & _REMEMBER))
+        if record.issued > now + self._skew:
+            raise _Refused(RejectReason.NOT_YET_VALID, key, record, delta=record.issued - now)
+        deadline, absolute = self._deadline(record)
+        if now >= deadline:
+            raise _Refused(RejectReason.EXPIRED, key, record, deadline, absolute)
+        return _Opened(record, key, plain[HEADER.size :], bool(flags & _TYPED), deadline, parts)
+
+    def _loaded(self, opened: _Opened, view: CookieJarView, authentic: int) -> Loaded:
+        data = self.serializer.load(opened.payload, typed=opened.typed)
+        count = len(opened.parts)
+        single = count == 1 and opened.parts[0] in view.singles
+        names = self.writer.names(count) if count > 1 or single else view.names[:1]
+        clearable = view.names if len(view.names) == len(names) else self._clearable(view)
+        return Loaded(
+            data,
+            opened.record,
+            opened.key,
+            opened.payload,
+            opened.typed,
+            opened.deadline,
+            names,
+            tuple(name for name in clearable if name not in names),
+            sum(map(len, opened.parts)),
+            authentic,
+            view.size,
+        )
+
+    def _nothing_whole(self, view: CookieJarView) -> Received:
+        if view.oversized:
+            return Rejected(RejectReason.TOO_LARGE, self._clearable(view), size=view.oversized)
+        ours = {number: values for number, values in view.chunks.items() if not self._foreign(number, values)}
+        if ours:
+            value = b"".join(value for values in ours.values() for value in values)
+            return Rejected(RejectReason.CHUNK_MISSING, self._clearable(view), value, len(value), len(ours))
+        return Absent(view.names)
+
+    def _clearable(self, view: CookieJarView) -> tuple[str, ...]:
+        foreign = {
+            f"{self._config.key}-{number}" for number, values in view.chunks.items() if self._foreign(number, values)
+        }
+        return tuple(name for name in view.names if name not in foreign) if foreign else view.names
+
+    @staticmethod
+    def _foreign(number: int, values: Sequence[bytes]) -> bool:
+        """Tell whether cookie ``name-1`` is a whole token: another session's, whose name looks like our chunk's.
+
+        A real chunk begins like a token once in 256 times; then it is left alone, which does no harm.
+        """
+        return number > 0 and any(
+            value[:1] == b"A" and value[1:2] in b"QRSTUVWXYZabcdef" and len(value) >= _SMALLEST for value in values
+        )
+
+    def _deadline(self, record: Record) -> tuple[float, bool]:
+        """Return when a session is refused unless renewed, and whether its absolute limit is what ends it."""
+        idle = record.issued + self._config.lifetime
+        limit = self._config.absolute_max_age
+        if limit is not None and record.created + limit <= idle:
+            return record.created + limit, True
+        return idle, False
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def deadline(self, record: Record) -> float:
+        """Return the Unix time at which a session with this record will be refused unless renewed."""
+        return self._deadline(record)[0]
+
+    def seal(self, record: Record, payload: bytes, *, typed: bool, key: Key) -> Sealed:
+        """Encrypt a session and cut it into cookie values.
+
+        Args:
+            record: its id and times; ``issued`` is now.
+            payload: what the serializer made.
+            typed: likewise.
+            key: the key to seal it under.
+
+        Raises:
+            SessionTooLargeError: if it does not fit.
+        """
+        flags = (_TYPED if typed else 0) | (_REMEMBER if record.remember else 0)
+        header = HEADER.pack(
+            flags, record.id, _milliseconds(record.created), _milliseconds(record.authenticated), _milliseconds(record.issued)
+        )
+        token = self._cipher.seal(key, header + payload)
+        return Sealed(self.writer.split(token), len(token), self._cookie_age(record), self.deadline(record))
+
+    def _cookie_age(self, record: Record) -> int | None:
+        if not (self._config.persistent or record.remember):
+            return None
+        limit = self._config.absolute_max_age
+        if limit is None:
+            return self._config.max_age
+        return max(0, min(self._config.max_age, int(record.created + limit - record.issued)))
+
+
+def _milliseconds(when: float) -> int:
+    return max(0, round(when * 1000))

@@ -1,0 +1,201 @@
+"""The ``Cookie`` and ``Set-Cookie`` headers: our own names out of the one, our own fields into the other.
+
+Rules of this file:
+
+* Nothing a client sends raises. Values are handed on as octets; whether they mean anything is for the token to say.
+* Work is linear in the header and bounded per name.
+* A name is matched octet by octet, a chunk's number only in its canonical decimal form (``-0``, ``-10``; not ``-00``,
+  ``-+1`` or digits of other scripts).
+* Numbers: RFC 6265bis gives a cookie 4,096 octets for name and value (5.6), and 1,024 to each attribute value;
+  Google's front end drops every Set-Cookie of a response in which one whole field exceeds 4,096, so ours stay at
+  4,093; partitioned jars hold 10,240 octets a site (Chrome).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sessionkit.exceptions import SessionTooLargeError
+from sessionkit.wire.chunking import capacity, split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sessionkit.config import SessionConfig
+
+__all__ = ["CHUNK_SIZE", "CookieJarView", "CookieReader", "CookieWriter"]
+
+CHUNK_SIZE = 4096 - 64
+"""Longest value of one cookie in octets, as the reference has it: 64 are left for name and attributes."""
+
+MAX_COOKIE = 4096
+"""Octets of name and value together (RFC 6265bis 5.6)."""
+
+MAX_FIELD = 4093
+"""Octets of one whole ``Set-Cookie`` value."""
+
+MAX_PARTITION = 10_240
+"""Octets of names and values in one partition (Chrome)."""
+
+MAX_DUPLICATES = 4
+"""Values looked at of one name: two paths and two domains can hold one each, the rest is somebody's joke."""
+
+_ABSENT = frozenset({b"", b"null", b"deleted"})
+"""Values that mean "no session": empty, and the clearing values of the reference and of others."""
+
+_EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+class CookieJarView(NamedTuple):
+    """What a request brought under one cookie name.
+
+    Attributes:
+        names: every name that came and is ours, the unnumbered one first, then by number.
+        singles: different values of the unnumbered cookie, in order.
+        chunks: different values by number.
+        oversized: octets of the longest value left out because no cookie of ours can be that long; 0 if none was.
+        size: octets of all Cookie fields together, foreign ones included.
+    """
+
+    names: tuple[str, ...]
+    singles: tuple[bytes, ...]
+    chunks: dict[int, list[bytes]]
+    oversized: int
+    size: int
+
+
+class CookieReader:
+    """Finds the cookies of one name.
+
+    Args:
+        name: the cookie's name.
+        max_chunks: numbers from 0 to ``max_chunks - 1`` are ours.
+    """
+
+    __slots__ = ("_name", "_numbers", "_prefix", "_text")
+
+    def __init__(self, name: str, max_chunks: int) -> None:
+        self._text = name
+        self._name = name.encode("ascii")
+        self._prefix = self._name + b"-"
+        self._numbers = {str(number).encode("ascii"): number for number in range(max_chunks)}
+
+    def read(self, fields: Iterable[bytes]) -> CookieJarView | None:
+        """Return what the Cookie fields hold for this name, or ``None`` if there is nothing.
+
+        Args:
+            fields: the values of all Cookie header fields of one request (HTTP/2 may split it).
+        """
+        name, prefix, ours = self._name, self._prefix, self._numbers
+        bare = False
+        singles: list[bytes] = []
+        numbers: set[int] = set()
+        chunks: dict[int, list[bytes]] = {}
+        oversized = size = 0
+        for field in fields:
+            size += len(field)
+            if name not in field:
+                continue
+            for pair in field.split(b";"):
+                key, separator, value = pair.partition(b"=")
+                key = key.strip(b" \t")
+                if key == name:
+                    if not separator:
+                        continue
+                    bare, values = True, singles
+                elif separator and key.startswith(prefix) and (number := ours.get(key[len(prefix) :])) is not None:
+                    numbers.add(number)
+                    values = chunks.setdefault(number, [])
+                else:
+                    continue
+                value = value.strip(b" \t")
+                if value[:1] == b'"' == value[-1:] and len(value) > 1:
+                    value = value[1:-1]
+                if len(value) > MAX_COOKIE:
+                    oversized = max(oversized, len(value))
+                elif value not in _ABSENT and len(values) < MAX_DUPLICATES and value not in values:
+                    values.append(value)
+        if not bare and not numbers:
+            return None
+        names = (self._text,) if bare else ()
+        if numbers:
+            names += tuple(f"{self._text}-{number}" for number in sorted(numbers))
+            chunks = {number: values for number, values in chunks.items() if values}
+        return CookieJarView(names, tuple(singles), chunks, oversized, size)
+
+
+class CookieWriter:
+    """Renders the cookies of one configuration.
+
+    Attributes:
+        single: octets that the unnumbered cookie's value may have.
+        size: octets that a numbered cookie's value may have.
+        limit: octets of the longest token that fits.
+    """
+
+    __slots__ = ("_attributes", "_clear", "_max_chunks", "_name", "_path", "limit", "single", "size")
+
+    def __init__(self, config: SessionConfig) -> None:
+        self._name = config.key
+        self._max_chunks = config.max_chunks
+        self._path = f"; Path={config.path}"
+        self._attributes = "".join(
+            (
+                f"; Domain={config.domain}" if config.domain else "",
+                "; HttpOnly" if config.httponly else "",
+                "; Secure" if config.secure else "",
+                f"; SameSite={config.samesite.capitalize()}",
+                "; Partitioned" if config.partitioned else "",
+            )
+        )
+        self._clear = f"=null{self._path}; Max-Age=0; Expires={_EPOCH}{self._attributes}"
+        # Any session may be given a Max-Age (``remember``), never a longer one than this.
+        longest = len(self._suffix(config.max_age))
+        self.single = self._room(len(config.key), longest)
+        self.size = self._room(len(f"{config.key}-{config.max_chunks - 1}"), longest)
+        self.limit = capacity(self.single, self.size, config.max_chunks)
+        if config.partitioned:
+            names = config.max_chunks * len(f"{config.key}-{config.max_chunks - 1}=")
+            self.limit = min(self.limit, MAX_PARTITION - names)
+
+    @staticmethod
+    def _room(name: int, suffix: int) -> int:
+        """Octets left for a value: 1 is for the equals sign."""
+        return min(CHUNK_SIZE, MAX_COOKIE - name, MAX_FIELD - name - 1 - suffix)
+
+    def _suffix(self, max_age: int | None) -> str:
+        return f"{self._path}{'' if max_age is None else f'; Max-Age={max_age}'}{self._attributes}"
+
+    def split(self, token: bytes) -> list[bytes]:
+        """Cut a token into cookie values.
+
+        Raises:
+            SessionTooLargeError: if it does not fit; without the names of the largest entries, which are not known here.
+        """
+        values = split(token, self.single, self.size)
+        if len(token) > self.limit:
+            raise SessionTooLargeError(
+                size=len(token), limit=self.limit, chunks=len(values), max_chunks=self._max_chunks
+            )
+        return values
+
+    def names(self, count: int) -> tuple[str, ...]:
+        """Return the names of the cookies that ``count`` values go into."""
+        return (self._name,) if count == 1 else tuple(f"{self._name}-{number}" for number in range(count))
+
+    def set(self, values: Sequence[bytes], max_age: int | None) -> list[bytes]:
+        """Return one ``Set-Cookie`` value for each of ``values``.
+
+        Args:
+            values: the cookie values, as ``split`` made them.
+            max_age: seconds, or ``None`` for a browser-session cookie.
+        """
+        suffix = self._suffix(max_age).encode("ascii")
+        return [
+            b"".join((name.encode("ascii"), b"=", value, suffix))
+            for name, value in zip(self.names(len(values)), values, strict=True)
+        ]
+
+    def clear(self, names: Iterable[str]) -> list[bytes]:
+        """Return one ``Set-Cookie`` value for each of ``names`` that makes the browser drop it."""
+        return [f"{name}{self._clear}".encode("ascii") for name in names]
