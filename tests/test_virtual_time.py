@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 
 from tests.virtual_time import VirtualTimeLoop
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_long_sleep_takes_no_time_and_exactly_its_length() -> None:
     """A sleep of a day ends at once, and the clock has moved by one day."""
@@ -73,7 +71,7 @@ async def test_a_worker_thread_may_wait_for_a_timer_of_the_loop() -> None:
 @pytest.mark.real_time
 async def test_the_marker_chooses_the_real_clock() -> None:
     """Under ``real_time`` the loop's clock is the machine's."""
-    if isinstance(asyncio._get_running_loop(), VirtualTimeLoop):  # noqa: SLF001 - None on trio instead of an error
+    if isinstance(asyncio._get_running_loop(), VirtualTimeLoop):
         pytest.fail("virtual time under the real_time marker")
     before = anyio.current_time()
     await anyio.sleep(0.001)

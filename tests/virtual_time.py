@@ -5,7 +5,8 @@ Rules of this file:
 * The clock starts at 0 and stands still while anything can run. When every task waits, it jumps to the next timer:
   a test of a 60 s window takes no time and always goes the same way.
 * While a worker thread of ``anyio.to_thread``, ``asyncio.to_thread`` or ``loop.run_in_executor`` runs, time is real:
-  it neither jumps over the thread's answer nor spins. A worker started under a limiter of its own is not seen.
+  it neither jumps over the thread's answer nor spins. A worker of anyio is not seen if it has a limiter of its own, or
+  if the loop was not started by ``anyio.run`` or the pytest plugin.
 * Sockets between processes, sub-processes and threads a test starts itself are not seen either: such tests are marked
   ``@pytest.mark.real_time`` (see ``conftest.py``).
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-__all__ = ["VirtualTimeLoop", "asyncio_options", "trio_options"]
+__all__ = ["VirtualTimeLoop", "asyncio_options", "pass_time", "trio_options"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -71,6 +72,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Seconds since the loop was made, in virtual time."""
         return self._clock.now
 
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock on by hand."""
+        self._clock.now += seconds
+
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Count the call as under way until its future is done."""
         future = super().run_in_executor(executor, func, *args)
@@ -90,7 +95,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._executor_calls -= 1
 
     def _waits_for_thread(self) -> bool:
-        return self._executor_calls > 0 or anyio.to_thread.current_default_thread_limiter().borrowed_tokens > 0
+        if self._executor_calls > 0:
+            return True
+        try:
+            return anyio.to_thread.current_default_thread_limiter().borrowed_tokens > 0
+        except RuntimeError:  # not under anyio.run or its pytest plugin: anyio does not know this loop between tasks
+            return False
 
 
 class _RealTimeForThreads(trio.abc.Instrument):
@@ -115,3 +125,16 @@ def trio_options() -> dict[str, Any]:
     """Options for ``anyio.run(..., backend="trio", backend_options=...)`` with a fresh virtual clock."""
     clock = MockClock(autojump_threshold=0)
     return {"clock": clock, "instruments": [_RealTimeForThreads(clock)]}
+
+
+def pass_time(seconds: float) -> None:
+    """Let virtual time pass without yielding to other tasks, as a handler does that computes for so long."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, MockClock)
+        clock.jump(seconds)
+    else:
+        assert isinstance(loop, VirtualTimeLoop)
+        loop.pass_time(seconds)
