@@ -129,7 +129,7 @@ class KeyringError(ConfigurationError):
         self.field = field
 
 
-class RotationRefused(SessionKitError):
+class RotationRefused(SessionKitError):  # noqa: N818 - says what happened, as the command line puts it
     """A step of a rotation would lose sessions.
 
     Attributes:

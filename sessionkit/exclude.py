@@ -1,7 +1,7 @@
 """Which paths a middleware leaves alone.
 
-A pattern is a regular expression that must match from the start of the path and end at a segment's end: ``/health``
-means ``/health`` and ``/health/live``, neither ``/healthy`` nor ``/un/health``. A pattern that ends in a slash means all
+A pattern is a regular expression that must match from the start of the path and end at a segment's end:
+``/health`` means ``/health`` and ``/health/live``, neither ``/healthy`` nor ``/un/health``. A pattern that ends in a slash means all
 that is below it. ``/`` is the root alone. Paths are taken decoded (``scope["path"]``) and without ``root_path``.
 """
 

@@ -12,11 +12,13 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from sessionkit.exceptions import SessionClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 
 __all__ = ["ID_SIZE", "Record", "Session", "SessionInfo"]
 
@@ -318,7 +320,7 @@ class Session(dict[str, Any]):
         self.mark_modified()
         super().update(*args, **kwargs)
 
-    def __ior__(self, other: Any) -> Session:  # type: ignore[override,misc]  # typeshed's overloads, folded
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # typeshed's overloads, folded
         """Write."""
         self.mark_modified()
         super().update(other)

@@ -9,18 +9,22 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from sessionkit.audit.aggregate import Aggregator
 from sessionkit.audit.events import SCHEMA, Event, Level, timestamp
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
 __all__ = ["MAX_TEXT", "AuditLog", "Sink"]
 
 MAX_TEXT = 128
 """Characters of a free string that are kept."""
+
+_log = logging.getLogger("sessionkit.audit")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Console, key-value and logfmt renderers pass newlines and escapes on: a forged line, or a terminal taken over."""
@@ -126,7 +130,7 @@ class AuditLog:
             self.failures += 1
             if self.failures == 1:
                 # The type alone: the error's text may hold the line.
-                logging.getLogger("sessionkit.audit").error(
+                _log.error(  # noqa: TRY400 - no traceback: its frames hold the line
                     "an audit line could not be written (%s); further failures are only counted", type(error).__name__
                 )
 

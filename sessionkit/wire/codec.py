@@ -2,7 +2,7 @@
 
 The plaintext of a token is a header of fixed size, then the payload::
 
-    flags[1] ‖ session id[16] ‖ created[8] ‖ authenticated[8] ‖ issued[8] ‖ payload          41 octets before the payload
+    flags[1] ‖ session id[16] ‖ created[8] ‖ authenticated[8] ‖ issued[8] ‖ payload      41 octets before it
 
 Times are milliseconds since 1970, unsigned, big-endian; ``authenticated`` is 0 if there was no login. Flags: 1, the
 payload holds tagged values (see ``serializer``); 2, the cookie outlives the browser session. Any other flag is a newer
@@ -17,7 +17,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -159,9 +159,10 @@ class Sealed:
     deadline: float
 
 
-@dataclass(slots=True)
-class _Refused(Exception):  # noqa: N818 - never leaves this module
+@dataclass(frozen=True, slots=True, repr=False)
+class _Refused:
     reason: RejectReason
+    parts: tuple[bytes, ...]
     key: Key | None = None
     record: Record | None = None
     deadline: float = 0.0
@@ -169,14 +170,14 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
     delta: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Opened:
     record: Record
     key: Key
     payload: bytes
     typed: bool
     deadline: float
-    parts: tuple[bytes, ...] = field(repr=False)
+    parts: tuple[bytes, ...]
 
 
 class Codec:
@@ -210,80 +211,56 @@ class Codec:
         view = self.reader.read(fields)
         if view is None:
             return ABSENT
-        sets = [(value,) for value in view.singles]
+        sets: list[tuple[bytes, ...]] = [(value,) for value in view.singles]
         if view.chunks:
             sets.extend(candidates(view.chunks))
         if not sets:
             return self._nothing_whole(view)
-        best: _Opened | None = None
-        authentic = 0
-        refused: tuple[_Refused, tuple[bytes, ...]] | None = None
-        for parts in sets:
-            try:
-                opened = self._open(parts, now)
-            except _Refused as refusal:
-                if refused is None or _TELLING[refusal.reason] < _TELLING[refused[0].reason]:
-                    refused = refusal, parts
-            else:
-                authentic += 1
-                if best is None or opened.record.issued > best.record.issued:
-                    best = opened
-        if best is not None:
-            try:
-                return self._loaded(best, view, authentic)
-            except BadPayload:
-                refused = _Refused(RejectReason.BAD_PAYLOAD, best.key, best.record), best.parts
-        assert refused is not None  # noqa: S101 - every set was either opened or refused
-        refusal, parts = refused
-        value = b"".join(parts)
-        return Rejected(
-            refusal.reason,
-            self._clearable(view),
-            value,
-            len(value),
-            len(parts),
-            refusal.key,
-            refusal.record,
-            refusal.deadline,
-            refusal.absolute,
-            refusal.delta,
-        )
+        tried = [self._open(parts, now) for parts in sets]
+        opened = [one for one in tried if isinstance(one, _Opened)]
+        if opened:
+            newest = max(opened, key=lambda one: one.record.issued)
+            return self._loaded(newest, view, len(opened))
+        refused = (one for one in tried if isinstance(one, _Refused))
+        return self._rejected(min(refused, key=lambda one: _TELLING[one.reason]), view)
 
     def load_token(self, token: bytes, now: float) -> dict[str, Any] | RejectReason:
         """Return the values inside one whole token, or why it is refused."""
+        opened = self._open((token,), now)
+        if isinstance(opened, _Refused):
+            return opened.reason
         try:
-            opened = self._open((token,), now)
             return self.serializer.load(opened.payload, typed=opened.typed)
-        except _Refused as refusal:
-            return refusal.reason
         except BadPayload:
             return RejectReason.BAD_PAYLOAD
 
-    def _open(self, parts: tuple[bytes, ...], now: float) -> _Opened:
+    def _open(self, parts: tuple[bytes, ...], now: float) -> _Opened | _Refused:
         token = parts[0] if len(parts) == 1 else b"".join(parts)
         try:
             key, plain = self._cipher.open(token)
         except TokenRejected as rejected:
-            raise _Refused(rejected.reason, rejected.key) from None
+            return _Refused(rejected.reason, parts, rejected.key)
         if len(plain) < HEADER.size:
-            raise _Refused(RejectReason.BAD_PAYLOAD, key)
+            return _Refused(RejectReason.BAD_PAYLOAD, parts, key)
         flags, session_id, created, authenticated, issued = HEADER.unpack_from(plain)
         if flags & ~_KNOWN_FLAGS:
-            raise _Refused(RejectReason.UNSUPPORTED_VERSION, key)
+            return _Refused(RejectReason.UNSUPPORTED_VERSION, parts, key)
         record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, bool(flags & _REMEMBER))
         if record.issued > now + self._skew:
-            raise _Refused(RejectReason.NOT_YET_VALID, key, record, delta=record.issued - now)
+            return _Refused(RejectReason.NOT_YET_VALID, parts, key, record, delta=record.issued - now)
         deadline, absolute = self._deadline(record)
         if now >= deadline:
-            raise _Refused(RejectReason.EXPIRED, key, record, deadline, absolute)
+            return _Refused(RejectReason.EXPIRED, parts, key, record, deadline, absolute)
         return _Opened(record, key, plain[HEADER.size :], bool(flags & _TYPED), deadline, parts)
 
-    def _loaded(self, opened: _Opened, view: CookieJarView, authentic: int) -> Loaded:
-        data = self.serializer.load(opened.payload, typed=opened.typed)
-        count = len(opened.parts)
-        single = count == 1 and opened.parts[0] in view.singles
-        names = self.writer.names(count) if count > 1 or single else view.names[:1]
-        clearable = view.names if len(view.names) == len(names) else self._clearable(view)
+    def _loaded(self, opened: _Opened, view: CookieJarView, authentic: int) -> Loaded | Rejected:
+        try:
+            data = self.serializer.load(opened.payload, typed=opened.typed)
+        except BadPayload:
+            refused = _Refused(RejectReason.BAD_PAYLOAD, opened.parts, opened.key, opened.record)
+            return self._rejected(refused, view)
+        names = self.writer.names(len(opened.parts))
+        more = len(view.names) > len(names)
         return Loaded(
             data,
             opened.record,
@@ -292,10 +269,25 @@ class Codec:
             opened.typed,
             opened.deadline,
             names,
-            tuple(name for name in clearable if name not in names),
+            tuple(name for name in self._clearable(view) if name not in names) if more else (),
             sum(map(len, opened.parts)),
             authentic,
             view.size,
+        )
+
+    def _rejected(self, refused: _Refused, view: CookieJarView) -> Rejected:
+        value = b"".join(refused.parts)
+        return Rejected(
+            refused.reason,
+            self._clearable(view),
+            value,
+            len(value),
+            len(refused.parts),
+            refused.key,
+            refused.record,
+            refused.deadline,
+            refused.absolute,
+            refused.delta,
         )
 
     def _nothing_whole(self, view: CookieJarView) -> Received:
@@ -351,7 +343,11 @@ class Codec:
         """
         flags = (_TYPED if typed else 0) | (_REMEMBER if record.remember else 0)
         header = HEADER.pack(
-            flags, record.id, _milliseconds(record.created), _milliseconds(record.authenticated), _milliseconds(record.issued)
+            flags,
+            record.id,
+            _milliseconds(record.created),
+            _milliseconds(record.authenticated),
+            _milliseconds(record.issued),
         )
         token = self._cipher.seal(key, header + payload)
         return Sealed(self.writer.split(token), len(token), self._cookie_age(record), self.deadline(record))

@@ -117,7 +117,7 @@ class CookieReader:
                     values.append(value)
         if not bare and not numbers:
             return None
-        names = (self._text,) if bare else ()
+        names: tuple[str, ...] = (self._text,) if bare else ()
         if numbers:
             names += tuple(f"{self._text}-{number}" for number in sorted(numbers))
             chunks = {number: values for number, values in chunks.items() if values}

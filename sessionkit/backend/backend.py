@@ -1,0 +1,452 @@
+"""The actor's behaviour: what happens to a session, as a pure function of a message, a ring and a clock.
+
+Rules of this file:
+
+* Synchronous and total: a bad cookie, a session that cannot be stored, a ring that is refused are replies.
+* It builds events and emits none; events below the configured level are not even built.
+* A session is written when its *value* differs from what came, when the application asks for it, or when half of its
+  life is over and the response depends on it anyway (ASP.NET's sliding rule). Never on a mere read: a slow read would
+  overwrite a faster write.
+* Writing always seals under the active key. A renewal alone never moves a session to an older key.
+
+The methods below ``handle`` are those of the reference, Litestar's ``ClientSideSessionBackend``, with the ASGI scope
+where it has its connection; they work without an actor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sessionkit.audit import events
+from sessionkit.audit.events import Event, timestamp
+from sessionkit.audit.pseudonyms import Pseudonyms
+from sessionkit.backend.messages import (
+    NOTHING,
+    Absent,
+    Inspect,
+    Inspected,
+    Load,
+    Loaded,
+    Message,
+    Received,
+    Rejected,
+    Reload,
+    Reloaded,
+    Reply,
+    Save,
+    Saved,
+    Tally,
+    Unsaved,
+)
+from sessionkit.backend.trail import Trail
+from sessionkit.exceptions import ConfigurationError, RejectReason, SerializationError, SessionTooLargeError
+from sessionkit.session import Record, Session
+from sessionkit.wire.codec import Codec
+from sessionkit.wire.serializer import Serializer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, MutableMapping, Sequence
+
+    from sessionkit.config import SessionConfig
+    from sessionkit.keyring.key import Key
+    from sessionkit.keyring.keyring import Keyring
+    from sessionkit.wire.codec import Sealed
+
+__all__ = ["SCOPE_KEY", "SessionBackend", "cookie_fields", "is_cleared", "system_clock"]
+
+SCOPE_KEY = "sessionkit"
+"""Where the sessions of a connection lie in its ASGI scope, by cookie name: one dict, shared by copies of the scope."""
+
+_EMPTY = b"{}"
+_LARGEST = 3
+"""Entries named when a session is too large."""
+
+
+def system_clock() -> float:
+    """Return Unix seconds; looks ``time.time`` up late, so that tools which replace it are heeded."""
+    return time.time()
+
+
+def cookie_fields(scope: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """Return the values of all Cookie header fields of a connection."""
+    return tuple(value for name, value in scope.get("headers") or () if name == b"cookie" or name.lower() == b"cookie")
+
+
+class _Usage:
+    """What one key did since the last tally."""
+
+    __slots__ = ("failed", "last_opened", "last_sealed", "opened", "rekeyed_from", "sealed")
+
+    def __init__(self) -> None:
+        self.opened = self.sealed = self.rekeyed_from = self.failed = 0
+        self.last_opened = self.last_sealed = 0.0
+
+
+class _Plan(NamedTuple):
+    """What a save is about, after a look at the value."""
+
+    payload: bytes
+    typed: bool
+    changed: bool
+
+
+class SessionBackend:
+    """Encrypts and chunks with the active key, decrypts with whichever key a cookie names.
+
+    Args:
+        config: settings of the session.
+        keyring: the ring in force at first.
+        clock: returns Unix seconds.
+        pseudonyms: makes the references in events; by default under the key of ``config.audit`` or a random one.
+
+    Raises:
+        ConfigurationError: if sessions could outlive the keys by the ring's policy.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], float] = system_clock,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._trail = Trail(config.audit, Pseudonyms() if pseudonyms is None else pseudonyms)
+        self._serializer = Serializer(config.type_encoders)
+        self._tallied = clock()
+        self._usage: dict[Key, _Usage] = {}
+        self._use(keyring)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The ring in force."""
+        return self._keyring
+
+    def __repr__(self) -> str:
+        """Show the cookie's name and the ring."""
+        return f"<SessionBackend {self.config.key!r} {self._keyring!r}>"
+
+    @staticmethod
+    def check(config: SessionConfig, keyring: Keyring) -> None:
+        """Check that a ring suits a configuration.
+
+        Raises:
+            ConfigurationError: if sessions may live longer than the ring's policy keeps retired keys.
+        """
+        promised = keyring.policy.token_lifetime
+        if promised is not None and config.lifetime > promised:
+            raise ConfigurationError(
+                "max_age",
+                f"is {config.lifetime} s, but the keyring's policy.token_lifetime is {promised:.0f} s: "
+                "pruning a key would lose sessions",
+                f"Set policy.token_lifetime to at least {config.lifetime}, or lower max_age or idle_timeout.",
+            )
+
+    def _use(self, keyring: Keyring) -> None:
+        self.check(self.config, keyring)
+        self._codec = Codec(self.config, keyring, self._serializer)
+        self._keyring = keyring
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def handle(self, message: Message) -> tuple[Reply, Sequence[Event]]:
+        """Answer one message.
+
+        Returns:
+            The reply, and events to be emitted now. Events of a ``Save`` travel in its reply instead, since they are
+            true only once the response has been handed to the server.
+        """
+        match message:
+            case Load():
+                return self._load(message)
+            case Save():
+                return self._save(message), ()
+            case Reload():
+                self._use(message.keyring)
+                return Reloaded(self._keyring.digest, self._keyring.generation), ()
+            case Inspect():
+                return self._inspected(), ()
+            case Tally():
+                return self._inspected(), self._tally(all_keys=message.all_keys)
+
+    def _inspected(self) -> Inspected:
+        ring = self._keyring
+        counts = {state.value: count for state, count in ring.counts().items()}
+        return Inspected(ring.digest, ring.generation, ring.active(self._clock()).kid, counts)
+
+    def _used(self, key: Key) -> _Usage:
+        usage = self._usage.get(key)
+        if usage is None:
+            usage = self._usage[key] = _Usage()
+        return usage
+
+    def _tally(self, *, all_keys: bool) -> list[Event]:
+        now = self._clock()
+        counted, self._usage = self._usage, {}
+        window, self._tallied = max(0.0, now - self._tallied), now
+        ring = self._keyring
+        idle = [key for key in ring.keys if key not in counted] if all_keys else []
+        built: list[Event] = []
+        for key in (*counted, *idle):
+            usage = counted.get(key) or _Usage()
+            built.append(
+                events.KeyUsage(
+                    kid=key.kid,
+                    state=key.state.value,
+                    digest=ring.digest,
+                    generation=ring.generation,
+                    window=round(window, 3),
+                    opened=usage.opened,
+                    sealed=usage.sealed,
+                    rekeyed_from=usage.rekeyed_from,
+                    failed=usage.failed,
+                    last_opened_at=timestamp(usage.last_opened) if usage.opened else None,
+                    last_sealed_at=timestamp(usage.last_sealed) if usage.sealed else None,
+                )
+            )
+        return built
+
+    # --- load ---------------------------------------------------------------------------------------------------------
+
+    def _load(self, message: Load) -> tuple[Received, Sequence[Event]]:
+        now = self._clock()
+        received = self._codec.load(message.fields, now)
+        if isinstance(received, Loaded):
+            usage = self._used(received.key)
+            usage.opened += 1
+            usage.last_opened = now
+            return received, self._trail.accepted(received, now)
+        if isinstance(received, Rejected):
+            if received.key is not None and received.reason is not RejectReason.EXPIRED:
+                self._used(received.key).failed += 1
+            return received, self._trail.refused(received, message.client, now)
+        return received, ()
+
+    # --- save ---------------------------------------------------------------------------------------------------------
+
+    def _save(self, message: Save) -> Saved | Unsaved:
+        received, session = message.received, message.session
+        try:
+            plan = self._look(message)
+        except SerializationError as error:
+            return Unsaved(error, tuple(self._trail.failed(session.record, type(error).__name__)))
+        if message.failed and plan.payload != _EMPTY:
+            return self._keep_as_it_was(message, plan)
+        if plan.payload == _EMPTY:
+            return self._clear(message)
+        now = self._clock()
+        loaded = received if isinstance(received, Loaded) and not session.destroyed else None
+        record = self._record(session, loaded, now)
+        if loaded is not None and not plan.changed and not self._must_write(message, loaded, record, now):
+            return self._tidy(message, loaded.stale, plan.payload)
+        key = self._keyring.active(now)
+        try:
+            sealed = self._codec.seal(record, plan.payload, typed=plan.typed, key=key)
+        except SessionTooLargeError as error:
+            return self._too_large(message.value, session, error)
+        usage = self._used(key)
+        usage.sealed += 1
+        usage.last_sealed = now
+        if loaded is not None and loaded.key.id != key.id:
+            self._used(loaded.key).rekeyed_from += 1
+        return self._written(message, plan, record, sealed, key, loaded)
+
+    def _look(self, message: Save) -> _Plan:
+        value, received = message.value, message.received
+        if value is None or (isinstance(value, dict) and not dict.__len__(value)):
+            payload, typed = _EMPTY, False
+        else:
+            payload, typed = self._serializer.dump(value)
+        if not isinstance(received, Loaded):
+            return _Plan(payload, typed, payload != _EMPTY)
+        same = typed == received.typed and (
+            payload == received.payload or self._serializer.same(payload, received.payload)
+        )
+        return _Plan(payload, typed, not same)
+
+    def _record(self, session: Session, loaded: Loaded | None, now: float) -> Record:
+        remember = bool(session.remember)
+        if loaded is None:
+            return Record(session.raw_id, now, session.signed_in or 0.0, now, remember)
+        before = loaded.record
+        if session.signed_in is None:
+            return Record(session.raw_id, before.created, before.authenticated, now, remember)
+        return Record(session.raw_id, session.signed_in, session.signed_in, now, remember)
+
+    def _must_write(self, message: Save, loaded: Loaded, record: Record, now: float) -> bool:
+        session, before = message.session, loaded.record
+        if session.renewed or record.id != before.id or record.remember != before.remember:
+            return True
+        if not message.touched or now - before.issued < self.config.lifetime / 2:
+            return False
+        # A node that lags behind leaves renewing to the nodes that already seal under the newer key.
+        lagging = self._keyring.is_older(self._keyring.active(now), loaded.key)
+        return not lagging and self._codec.deadline(record) > loaded.deadline
+
+    def _keep_as_it_was(self, message: Save, plan: _Plan) -> Saved:
+        """Answer for an error response: what the application wrote is not kept, what it ended is."""
+        session, received = message.session, message.received
+        before = received.payload if isinstance(received, Loaded) else _EMPTY
+        built = tuple(self._trail.lost(session.record, "error_response")) if plan.changed else ()
+        if session.destroyed and isinstance(received, Loaded):
+            cookies = self._codec.writer.clear(received.names + received.stale)
+            ended = self._trail.ended(session, received)
+            return Saved(tuple(cookies), frozenset(received.names + received.stale), _EMPTY, (*built, *ended))
+        stale = received.stale if isinstance(received, Loaded) else ()
+        tidy = self._tidy(message, stale, before)
+        return Saved(tidy.cookies, tidy.names, tidy.stored, built)
+
+    def _clear(self, message: Save) -> Saved:
+        received, session = message.received, message.session
+        match received:
+            case Loaded():
+                names = received.names + received.stale
+                ended = tuple(self._trail.ended(session, received))
+                return Saved(tuple(self._codec.writer.clear(names)), frozenset(names), _EMPTY, ended)
+            case Rejected(reason=reason, names=names) if names:
+                if session.destroyed:
+                    return Saved(tuple(self._codec.writer.clear(names)), frozenset(names))
+                return NOTHING if reason.keeps_cookie else self._tidy(message, names, _EMPTY)
+            case Absent(names=names) if names and session.destroyed:
+                return Saved(tuple(self._codec.writer.clear(names)), frozenset(names))
+            case _:
+                return NOTHING
+
+    def _tidy(self, message: Save, names: tuple[str, ...], stored: bytes) -> Saved:
+        """Clear what is left over, unless a cache could store the response with it."""
+        if not names or (message.shared and not message.touched):
+            return Saved(stored=stored)
+        return Saved(tuple(self._codec.writer.clear(names)), frozenset(names), stored)
+
+    def _written(
+        self, message: Save, plan: _Plan, record: Record, sealed: Sealed, key: Key, loaded: Loaded | None
+    ) -> Saved:
+        writer = self._codec.writer
+        names = writer.names(len(sealed.values))
+        received = message.received
+        came = received.names + received.stale if isinstance(received, Loaded) else received.names
+        over = tuple(name for name in came if name not in names)
+        cookies = (*writer.set(sealed.values, sealed.max_age), *writer.clear(over))
+        if loaded is not None:
+            built = self._trail.written(message.session, loaded, record, sealed, key, changed=plan.changed)
+        else:
+            built = self._trail.created(record, sealed, key, message.scope_type)
+            if isinstance(received, Loaded):
+                built = (*self._trail.ended(message.session, received), *built)
+        return Saved(cookies, frozenset((*names, *over)), plan.payload, tuple(built))
+
+    def _too_large(self, value: object, session: Session, error: SessionTooLargeError) -> Unsaved:
+        largest: tuple[tuple[str, int], ...] = ()
+        if isinstance(value, dict):
+            sizes = ((str(name), len(self._serializer.dump({name: entry})[0])) for name, entry in dict.items(value))
+            largest = tuple(sorted(sizes, key=lambda entry: -entry[1])[:_LARGEST])
+        named = SessionTooLargeError(
+            size=error.size, limit=error.limit, chunks=error.chunks, max_chunks=error.max_chunks, largest=largest
+        )
+        return Unsaved(named, tuple(self._trail.oversized(session.record, named)))
+
+    # --- the reference's methods --------------------------------------------------------------------------------------
+
+    def dump_data(self, data: Any, scope: MutableMapping[str, Any] | None = None) -> list[bytes]:
+        """Serialise, encrypt, encode and cut data into cookie values.
+
+        Args:
+            data: serialisable data: a mapping, a pydantic model or a dataclass.
+            scope: the ASGI scope, whose session lends its id.
+
+        Returns:
+            Chunks of one base64url string, each at most ``CHUNK_SIZE`` octets.
+
+        Raises:
+            SerializationError: if a value cannot be stored.
+            SessionTooLargeError: if it needs more cookies than allowed.
+        """
+        return self._dump(data, scope).values
+
+    def _dump(self, data: Any, scope: MutableMapping[str, Any] | None) -> Sealed:
+        now = self._clock()
+        session = None if scope is None else _session_in(scope, self.config.key)
+        record = session.record if session is not None else None
+        if record is not None and session is not None:
+            record = Record(session.raw_id, record.created, record.authenticated, now, record.remember)
+        else:
+            identity = Session(clock=self._clock).raw_id if scope is None else self._id_in(scope)
+            record = Record(identity, now, 0.0, now)
+        payload, typed = self._serializer.dump(data)
+        return self._codec.seal(record, payload, typed=typed, key=self._keyring.active(now))
+
+    def load_data(self, data: list[bytes]) -> dict[str, Any]:
+        """Return the session inside cookie values given in order; an empty one if they are not accepted."""
+        loaded = self._codec.load_token(b"".join(data), self._clock())
+        return {} if isinstance(loaded, RejectReason) else loaded
+
+    def get_cookie_keys(self, scope: Mapping[str, Any]) -> list[str]:
+        """Return the names of a connection's session cookies: the unnumbered one, then by number."""
+        view = self._codec.reader.read(cookie_fields(scope))
+        return [] if view is None else list(view.names)
+
+    def get_cookie_key_set(self, scope: Mapping[str, Any]) -> set[str]:
+        """Return the names of a connection's session cookies as a set."""
+        return set(self.get_cookie_keys(scope))
+
+    async def store_in_message(
+        self, session: Any, message: MutableMapping[str, Any], scope: MutableMapping[str, Any]
+    ) -> None:
+        """Put the session into a message as cookies; an empty one, or one that shrinks, clears cookies by ``null``.
+
+        Args:
+            session: the session to store; empty or ``None`` clears it.
+            message: an outgoing message with headers; it gets a new list of them.
+            scope: the connection's ASGI scope.
+
+        Raises:
+            SerializationError: if a value cannot be stored.
+            SessionTooLargeError: if it needs more cookies than allowed.
+        """
+        writer = self._codec.writer
+        names: tuple[str, ...] = ()
+        cookies: list[bytes] = []
+        empty = session is None or (isinstance(session, Mapping) and not session) or is_cleared(session)
+        if not empty:
+            sealed = self._dump(session, scope)
+            names = writer.names(len(sealed.values))
+            cookies = writer.set(sealed.values, sealed.max_age)
+        cookies += writer.clear(name for name in self.get_cookie_keys(scope) if name not in names)
+        message["headers"] = [*message.get("headers", ()), *((b"set-cookie", cookie) for cookie in cookies)]
+
+    async def load_from_connection(self, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the session of a connection; an empty one if there is none or it is not accepted."""
+        received = self._codec.load(cookie_fields(scope), self._clock())
+        return received.data if isinstance(received, Loaded) else {}
+
+    def get_session_id(self, scope: MutableMapping[str, Any]) -> str | None:
+        """Return the id of a connection's session in hexadecimal; if it has none yet, make one and keep it there."""
+        return self._id_in(scope).hex()
+
+    def _id_in(self, scope: MutableMapping[str, Any]) -> bytes:
+        session = _session_in(scope, self.config.key)
+        if session is None:
+            received = self._codec.load(cookie_fields(scope), self._clock())
+            record = received.record if isinstance(received, Loaded) else None
+            session = Session(record=record, clock=self._clock)
+            scope.setdefault(SCOPE_KEY, {})[self.config.key] = session
+        return session.raw_id
+
+    def describe(self, received: Iterable[bytes]) -> Received:
+        """Return what the codec makes of Cookie fields, for tools that explain a cookie; counts nothing."""
+        return self._codec.load(received, self._clock())
+
+
+def _session_in(scope: Mapping[str, Any], key: str) -> Session | None:
+    registered = scope.get(SCOPE_KEY)
+    session = registered.get(key) if isinstance(registered, dict) else None
+    return session if isinstance(session, Session) else None
+
+
+def is_cleared(value: object) -> bool:
+    """Return whether an application put "no session" in the session's place: ``None``, or Litestar's ``Empty``."""
+    return value is None or (type(value).__module__.startswith("litestar.") and "Empty" in type(value).__name__)

@@ -1,0 +1,316 @@
+"""Hosts the backend: the actor and its keyring's reloader inside a lifespan, or the same behaviour inline without one.
+
+Rules of this file:
+
+* One way in, ``ask``, wherever the caller runs: on the actor's loop, on another one, with or without a host.
+* Whatever happens is told to the audit log here; the core only builds events.
+* Nothing of a process is made at import: after a fork, each worker has an actor and an instance name of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import asynccontextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from sessionkit.audit import events
+from sessionkit.audit.events import Event, Level
+from sessionkit.audit.log import AuditLog, Sink
+from sessionkit.audit.pseudonyms import Pseudonyms
+from sessionkit.backend import lifecycle
+from sessionkit.backend.actor import Actor
+from sessionkit.backend.backend import SessionBackend, system_clock
+from sessionkit.backend.lifecycle import ActorState, Lifecycle
+from sessionkit.backend.messages import Message, Rejected, Reload, Reply, Tally
+from sessionkit.backend.trail import Trail
+from sessionkit.config import SessionConfig
+from sessionkit.exceptions import ActorError, ConfigurationError, MessageFailed, RejectReason, SerializationError
+from sessionkit.keyring.key import KeyState
+from sessionkit.keyring.keyring import Keyring
+from sessionkit.keyring.reloader import Reloader, self_test, watch_folder
+from sessionkit.wire.serializer import Serializer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+__all__ = ["SessionService"]
+
+TALLY_INTERVAL = 60.0
+"""Seconds between ``keyring.key_usage`` events while keys are in use."""
+
+TALLIES_A_FULL_ONE = 60
+"""Every so many tallies all keys are told of, also those that did nothing: hourly."""
+
+
+class SessionService:
+    """Answers messages about sessions, and keeps the ring up to date.
+
+    Args:
+        keyring: a ring, the path of a keyring file, or one secret of 16, 24 or 32 octets. Without one, the path that the
+            configuration names.
+        config: settings.
+        clock: returns Unix seconds.
+        logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
+        in_place: let an idle actor serve in the caller's task.
+        watch: yields when the keyring file may have changed.
+
+    Raises:
+        ConfigurationError: if there is no keyring, it cannot be used, or it does not suit the configuration.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has a default, and this is where they are wired together
+        self,
+        keyring: Keyring | str | PathLike[str] | bytes | None,
+        config: SessionConfig,
+        *,
+        clock: Callable[[], float] = system_clock,
+        logger: Sink | None = None,
+        in_place: bool = True,
+        watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._keyring, path = _resolve(config.keyring if keyring is None else keyring)
+        SessionBackend.check(config, self._keyring)
+        self_test(self._keyring)
+        self._refs = Pseudonyms(config.audit.key_octets())
+        self.trail = Trail(config.audit, self._refs)
+        self._serializer = Serializer(config.type_encoders)
+        self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger)
+        self._actor: Actor[Message, Reply, Event] = Actor(
+            self._behaviour, on_events=self.log.emit, on_life=self._tell_life, in_place=in_place
+        )
+        self._reloader = (
+            None
+            if path is None
+            else Reloader(
+                path,
+                self._keyring,
+                adopt=self._adopt,
+                suits=self._suits,
+                emit=self.log.emit,
+                clock=clock,
+                watch=watch,
+            )
+        )
+        self._source = "code" if path is None else path.name
+        self._inline_backends = threading.local()
+        self._inline_since = 0.0
+        self._announced = False
+
+    def __repr__(self) -> str:
+        """Show the cookie's name, the ring and the actor's state."""
+        return f"<SessionService {self.config.key!r} {self._keyring!r} {self._actor.stats().state}>"
+
+    @property
+    def keyring(self) -> Keyring:
+        """The ring in force."""
+        return self._keyring
+
+    @property
+    def hosted(self) -> bool:
+        """Whether a lifespan runs the actor now."""
+        return self._actor.state in {ActorState.RUNNING, ActorState.DRAINING}
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures of the actor, of the ring and of the log, without waiting; fit for a health page."""
+        stats = self._actor.stats()
+        failures = 0 if self._reloader is None else self._reloader.consecutive_failures
+        return {
+            **{name: getattr(stats, name) for name in stats.__slots__},
+            "state": stats.state.value,
+            "digest": self._keyring.digest,
+            "generation": self._keyring.generation,
+            "reload_failures": failures,
+            "audit_failures": self.log.failures,
+        }
+
+    def differs(self, value: object, stored: bytes) -> bool:
+        """Return whether a session's value is another than a stored payload; also if it could not be stored at all."""
+        try:
+            payload = b"{}" if value is None else self._serializer.dump(value)[0]
+        except SerializationError:
+            return True
+        return not self._serializer.same(payload, stored)
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    async def ask(self, message: Message) -> Reply:
+        """Have a message answered.
+
+        Raises:
+            ActorError: if it cannot be answered now.
+        """
+        if self._actor.state in _UNHOSTED:
+            reply = await self._ask_inline(message)
+        else:
+            reply = await self._actor.ask(message)
+        if type(reply) is Rejected and reply.reason is RejectReason.UNKNOWN_KEY and self._reloader is not None:
+            self._reloader.prod()
+        return reply
+
+    async def _ask_inline(self, message: Message) -> Reply:
+        if self._reloader is not None:
+            await self._reloader.look_if_due()
+        backend = self._inline_backend()
+        try:
+            reply, told = backend.handle(message)
+        except Exception as error:  # noqa: BLE001 - as the actor does it: the type alone, never chained
+            failure = MessageFailed(type(error).__name__)
+        else:
+            self.log.emit(told)
+            self._tally_inline(backend)
+            return reply
+        self.log.emit(
+            (
+                events.ActorMessageFailed(
+                    message_type=type(message).__name__, error_type=failure.error_type, where="inline"
+                ),
+            )
+        )
+        del message
+        raise failure
+
+    def _inline_backend(self) -> SessionBackend:
+        """Return this thread's own backend, under the ring in force."""
+        if not self._announced:
+            self._announce()
+            self._inline_since = self._clock()
+            self.log.emit((events.ActorInline(reason="no_lifespan"),))
+        local = self._inline_backends
+        backend: SessionBackend | None = getattr(local, "backend", None)
+        if backend is None:
+            backend = local.backend = self._behaviour()
+        elif backend.keyring is not self._keyring:
+            backend.handle(Reload(self._keyring))
+        return backend
+
+    def _tally_inline(self, backend: SessionBackend) -> None:
+        now = self._clock()
+        if now - self._inline_since >= TALLY_INTERVAL:
+            self._inline_since = now
+            self.log.emit(backend.handle(Tally())[1])
+
+    # --- hosting ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def host(self) -> AsyncIterator[None]:
+        """Run the actor, the reloader and the tallies while the body runs."""
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._actor.run)
+            self._announce()
+            if self._reloader is not None:
+                tasks.start_soon(self._reloader.run)
+            tasks.start_soon(self._tally)
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._ask_tally(all_keys=False)
+                    await self._actor.stop()
+                    self.log.flush(everything=True)
+                tasks.cancel_scope.cancel()
+
+    async def _tally(self) -> None:
+        round_ = 0
+        while True:
+            await anyio.sleep(TALLY_INTERVAL)
+            round_ += 1
+            await self._ask_tally(all_keys=round_ % TALLIES_A_FULL_ONE == 0)
+            self.log.flush()
+
+    async def _ask_tally(self, *, all_keys: bool) -> None:
+        try:
+            await self._actor.ask(Tally(all_keys=all_keys), control=True)
+        except ActorError:
+            # A failed actor has said so at critical; what it counted is lost with it.
+            return
+
+    def _announce(self) -> None:
+        if self._announced:
+            return
+        self._announced = True
+        ring = self._keyring
+        counts = ring.counts()
+        self.log.emit(
+            (
+                events.KeyringLoaded(
+                    digest=ring.digest,
+                    generation=ring.generation,
+                    active_kid=ring.active(self._clock()).kid,
+                    staged=counts[KeyState.STAGED],
+                    retired=counts[KeyState.RETIRED],
+                    revoked=counts[KeyState.REVOKED],
+                    source=self._source,
+                ),
+            )
+        )
+
+    # --- collaborators ------------------------------------------------------------------------------------------------
+
+    def _behaviour(self) -> SessionBackend:
+        return SessionBackend(self.config, self._keyring, clock=self._clock, pseudonyms=self._refs)
+
+    async def _adopt(self, keyring: Keyring) -> None:
+        # First for everybody made from now on, then for the actor between two of its messages.
+        before, self._keyring = self._keyring, keyring
+        if self._actor.state not in _UNHOSTED:
+            try:
+                await self._actor.ask(Reload(keyring), control=True)
+            except ActorError:
+                self._keyring = before
+                raise
+
+    def _suits(self, keyring: Keyring) -> None:
+        SessionBackend.check(self.config, keyring)
+
+    def _tell_life(self, life: Lifecycle) -> None:
+        self.log.emit((_life_event(life),))
+
+
+_UNHOSTED = frozenset({ActorState.NEW, ActorState.STOPPED})
+
+
+def _resolve(keyring: object) -> tuple[Keyring, Path | None]:
+    match keyring:
+        case Keyring():
+            return keyring, None
+        case bytes():
+            return Keyring.from_secret(keyring), None
+        case str() | PathLike():
+            path = Path(keyring)
+            return Keyring.load(path), path
+        case None:
+            problem = "is missing"
+            remedy = (
+                "Pass a Keyring, the path of a keyring file (`sessionkit keyring init PATH` makes one), or one secret "
+                "of 32 random octets. A random one per process would end all sessions at every restart."
+            )
+        case _:
+            problem = f"is a {type(keyring).__name__}"
+            remedy = "Pass a Keyring, a path, or one secret as bytes."
+    raise ConfigurationError("keyring", problem, remedy)
+
+
+def _life_event(life: Lifecycle) -> Event:
+    match life:
+        case lifecycle.Started():
+            return events.ActorStarted()
+        case lifecycle.Stopped():
+            return events.ActorStopped(handled=life.handled, unanswered=life.unanswered)
+        case lifecycle.Restarted():
+            return events.ActorRestarted(error_type=life.error_type, where=life.where, restarts=life.restarts)
+        case lifecycle.Failed():
+            return events.ActorFailed(error_type=life.error_type, where=life.where, restarts=life.restarts)
+        case lifecycle.HandlerFailed():
+            return events.ActorMessageFailed(
+                message_type=life.message_type, error_type=life.error_type, where=life.where
+            )
+        case lifecycle.Overflowed():
+            return events.ActorOverloaded(depth=life.depth)
+        case lifecycle.Recovered():
+            return events.ActorRecovered(rejected=life.rejected)

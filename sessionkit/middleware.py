@@ -1,0 +1,503 @@
+"""The ASGI side: loads a session before the application runs, and puts its cookies on the response.
+
+Rules of this file:
+
+* Pure ASGI. Nothing is buffered, copied or awaited that is not needed; a request without a cookie of ours whose
+  session nobody touches costs no message at all.
+* Cookies are decided once, exactly at the final ``http.response.start`` (or ``websocket.accept``), and appended to a
+  new list of headers; what the application sent is never changed in place.
+* A failure of our own never looks like an empty session: it is a 503, or an error in the application. The next save
+  would overwrite a good cookie otherwise.
+* State lies in one object per connection, reachable through the scope by reference; no context variable, lock or cancel
+  scope is bound to the task that called us, so the application may send from any task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from sessionkit.audit import events
+from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
+from sessionkit.backend.messages import ABSENT, Absent, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
+from sessionkit.backend.service import SessionService
+from sessionkit.config import SessionConfig
+from sessionkit.exceptions import ActorError, ConfigurationError
+from sessionkit.keyring.reloader import watch_folder
+from sessionkit.session import Session, SessionInfo
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+    from sessionkit.audit.events import Event
+    from sessionkit.audit.log import Sink
+    from sessionkit.keyring.keyring import Keyring
+
+__all__ = ["SessionMiddleware"]
+
+Scope = MutableMapping[str, Any]
+ASGIMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[ASGIMessage]]
+Send = Callable[[ASGIMessage], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_MISSING = object()
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+"""Browsers take these for secure without TLS."""
+
+
+class SessionMiddleware:
+    """Gives every connection an encrypted session in ``scope["session"]``.
+
+    Args:
+        app: the ASGI application.
+        keyring: a ``Keyring``, the path of a keyring file (which is also watched), or one secret of 16, 24 or 32
+            octets. Without one, the file that the configuration names.
+        config: settings, or the path of a YAML file with them; by default those of the reference.
+        clock: returns Unix seconds; for tests.
+        logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
+        in_place: let an idle actor serve in the task of the request.
+        watch: yields when the keyring file may have changed; for tests.
+
+    Raises:
+        ConfigurationError: if keyring or settings cannot be used.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has a default
+        self,
+        app: ASGIApp,
+        keyring: Keyring | str | PathLike[str] | bytes | None = None,
+        config: SessionConfig | str | PathLike[str] | None = None,
+        *,
+        clock: Callable[[], float] = system_clock,
+        logger: Sink | None = None,
+        in_place: bool = True,
+        watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
+    ) -> None:
+        self.app = app
+        self.config = _resolve(config)
+        self.clock = clock
+        self.service = SessionService(keyring, self.config, clock=clock, logger=logger, in_place=in_place, watch=watch)
+        self._name = self.config.key.encode("ascii")
+        self._told_insecure = False
+
+    def __repr__(self) -> str:
+        """Show the service."""
+        return f"<SessionMiddleware {self.service!r}>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the application's lifespan."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._host(scope, receive, send)
+        elif kind not in self.config.scopes or self.config.excludes(scope) or self._opted_out(scope):
+            await self.app(scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
+
+    def _opted_out(self, scope: Scope) -> bool:
+        """Tell whether the route says no: Litestar's ``opt``, an attribute of the endpoint, or a key in the scope."""
+        option = self.config.exclude_opt_key
+        opt = getattr(scope.get("route_handler"), "opt", None)
+        return bool((opt and opt.get(option)) or getattr(scope.get("endpoint"), option, False) or scope.get(option))
+
+    # --- connections --------------------------------------------------------------------------------------------------
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        registry = scope.get(SCOPE_KEY)
+        if not isinstance(registry, _Registry):
+            registry = scope[SCOPE_KEY] = _Registry()
+        elif self.config.key in registry.owners:
+            self._refuse_stranger(registry.owners[self.config.key])
+            await self.app(scope, receive, send)
+            return
+        received: Received = ABSENT
+        fields = cookie_fields(scope)
+        if any(self._name in field for field in fields):
+            client = scope.get("client")
+            try:
+                reply = await self.service.ask(Load(fields, client[0] if client else None))
+            except ActorError:
+                await _unavailable(scope, send)
+                return
+            received = reply  # type: ignore[assignment]  # the reply to Load
+        await _Exchange(self, scope, received, registry).run(receive, send)
+
+    def _refuse_stranger(self, outer: SessionService) -> None:
+        """Refuse another middleware of the same cookie name inside ours, unless it shares a key and so means the same.
+
+        Raises:
+            ConfigurationError: if the two would destroy each other's cookies.
+        """
+        if not any(self.service.keyring.find(key.id) for key in outer.keyring.keys):
+            raise ConfigurationError(
+                "key",
+                f"is {self.config.key!r} in two middlewares of one application that share no key",
+                "Give one of them another cookie name, or both the same keyring.",
+            )
+
+    def tell_insecure(self, scope: Scope) -> None:
+        """Say once that a Secure cookie was set over plain HTTP."""
+        if self._told_insecure or not self.config.secure or scope.get("scheme", "http") not in {"http", "ws"}:
+            return
+        host = next((value for name, value in scope.get("headers") or () if name.lower() == b"host"), b"")
+        if host.decode("latin-1").lower().startswith(_LOCAL_HOSTS):
+            return
+        self._told_insecure = True
+        self.service.log.emit((events.SessionInsecureTransport(cookie=self.config.key),))
+
+    # --- lifespan -----------------------------------------------------------------------------------------------------
+
+    async def _host(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the service around the application's lifespan."""
+        if self.service.hosted:
+            # The same middleware, twice in one stack.
+            await self.app(scope, receive, send)
+            return
+        failure: BaseException | None = None
+        async with self.service.host():
+            try:
+                await _Lifespan(receive, send).run(self.app, scope)
+            except Exception as error:  # noqa: BLE001 - raised again below, where no task group wraps it
+                failure = error
+        if failure is not None:
+            raise failure
+
+
+class _Registry(dict[str, Any]):
+    """The sessions of one connection by cookie name; ``owners`` tells whose they are."""
+
+    __slots__ = ("owners",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owners: dict[str, SessionService] = {}
+
+
+class _Lifespan:
+    """Speaks the lifespan protocol on behalf of applications that do not."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._asked = False
+        self._answered: set[str] = set()
+        self._received: list[str] = []
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        try:
+            await app(scope, self._watched_receive, self._watched_send)
+        except Exception:
+            if self._asked:
+                raise
+            # It does not speak lifespan. Servers would take that as "not supported"; our own host needs it.
+        if self._answered & {"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+            return
+        await self._finish()
+
+    async def _watched_receive(self) -> ASGIMessage:
+        self._asked = True
+        message = await self._receive()
+        self._received.append(message["type"])
+        return message
+
+    async def _watched_send(self, message: ASGIMessage) -> None:
+        self._answered.add(message["type"])
+        await self._send(message)
+
+    async def _finish(self) -> None:
+        """Answer what the application left unanswered."""
+        for stage in ("lifespan.startup", "lifespan.shutdown"):
+            if stage not in self._received:
+                await self._receive()
+            if f"{stage}.complete" not in self._answered:
+                await self._send({"type": f"{stage}.complete"})
+
+
+class _Exchange:
+    """One connection: its session, what became of it, and the application's messages on their way out."""
+
+    __slots__ = (
+        "_closed",
+        "_decided",
+        "_finished",
+        "_late",
+        "_middleware",
+        "_outer",
+        "_received",
+        "_registry",
+        "_scope",
+        "_send",
+        "_session",
+        "_stored",
+    )
+
+    def __init__(self, middleware: SessionMiddleware, scope: Scope, received: Received, registry: _Registry) -> None:
+        self._middleware = middleware
+        self._scope = scope
+        self._received = received
+        self._registry = registry
+        self._session = _session_of(received, middleware.clock)
+        self._stored = received.payload if isinstance(received, Loaded) else b"{}"
+        self._outer = scope.get("session", _MISSING)
+        self._decided = False
+        self._closed: str | None = None
+        self._late: str | None = None
+        self._finished = False
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        name, scope = self._middleware.config.key, self._scope
+        self._send = send
+        self._registry[name] = scope["session"] = self._session
+        self._registry.owners[name] = self._middleware.service
+        try:
+            await self._middleware.app(scope, receive, self.send)
+        except Exception:
+            if not self._decided and self._changed():
+                self._lost("exception")
+            raise
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._finished = True
+        if self._outer is not _MISSING:
+            self._scope["session"] = self._outer
+        reason = self._late
+        if reason is None and self._closed is not None and self._session.accessed and self._changed():
+            reason = self._closed
+        if reason is not None:
+            self._lost(reason)
+
+    # --- on the way out -----------------------------------------------------------------------------------------------
+
+    async def send(self, message: ASGIMessage) -> None:
+        """Pass a message of the application on, with cookies where they belong."""
+        kind = message["type"]
+        if self._decided:
+            await self._send(message)
+        elif kind in {"http.response.start", "websocket.http.response.start"}:
+            if 100 <= message["status"] < 200:  # noqa: PLR2004 - informational, the final start is still to come
+                await self._send(message)
+            else:
+                await self._respond(message, "http")
+        elif kind == "websocket.accept":
+            await self._accept(message)
+        elif kind == "websocket.close":
+            self._decided = True
+            if self._changed():
+                self._lost("handshake_refused")
+            await self._send(message)
+        else:
+            await self._send(message)
+
+    async def _accept(self, message: ASGIMessage) -> None:
+        if self._middleware.config.websocket_persistence == "accept":
+            await self._respond(message, "websocket")
+            return
+        self._decided = True
+        if self._changed():
+            self._lost("websocket")
+        await self._pass_on(message, "websocket_open")
+
+    async def _respond(self, message: ASGIMessage, scope_type: str) -> None:
+        self._decided = True
+        if self._middleware._opted_out(self._scope):  # noqa: SLF001 - same file; a router resolved the route meanwhile
+            await self._send(message)
+            return
+        value = self._value()
+        touched = self._session.accessed or value is not self._session
+        if not touched and not _untidy(self._received):
+            await self._pass_on(message, _CLOSED[scope_type])
+            return
+        headers = list(message.get("headers") or ())
+        saved = await self._save(message, value, touched=touched, headers=headers, scope_type=scope_type)
+        self._stored = saved.stored
+        told = self._add_headers(headers, saved, touched=touched)
+        await self._pass_on({**message, "headers": headers}, _CLOSED[scope_type])
+        if saved.events or told:
+            self._middleware.service.log.emit((*saved.events, *told))
+
+    async def _save(
+        self,
+        message: ASGIMessage,
+        value: object,
+        *,
+        touched: bool,
+        headers: Iterable[tuple[bytes, bytes]],
+        scope_type: str,
+    ) -> Saved:
+        """Have the session saved.
+
+        Raises:
+            SessionKitError: into the application, before anything was sent.
+        """
+        service, config = self._middleware.service, self._middleware.config
+        request = Save(
+            value,
+            self._session,
+            self._received,
+            touched,
+            _shared(headers),
+            message.get("status", 200) >= 500 and not config.save_on_error,  # noqa: PLR2004 - server errors
+            scope_type,
+        )
+        try:
+            reply = await service.ask(request)
+        except ActorError as error:
+            service.log.emit(service.trail.failed(self._session.record, type(error).__name__))
+            raise
+        if isinstance(reply, Unsaved):
+            service.log.emit(reply.events)
+            raise reply.error
+        return reply  # type: ignore[return-value]  # the reply to Save
+
+    def _add_headers(self, headers: list[tuple[bytes, bytes]], saved: Saved, *, touched: bool) -> tuple[Event, ...]:
+        config = self._middleware.config
+        told: tuple[Event, ...] = ()
+        if saved.cookies:
+            kept = [header for header in headers if not _sets(header, saved.names)]
+            if len(kept) < len(headers):
+                headers[:] = kept
+                told += (events.SessionCookieConflict(cookie=config.key),)
+            if _shared(headers):
+                told += (events.SessionCacheable(cookie=config.key),)
+            elif config.cache_control and not any(name.lower() == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", config.cache_control.encode("latin-1")))
+            headers.extend((b"set-cookie", cookie) for cookie in saved.cookies)
+            self._middleware.tell_insecure(self._scope)
+        if touched:
+            _vary(headers)
+        return told
+
+    async def _pass_on(self, message: ASGIMessage, closes: str) -> None:
+        """Send the message after which cookies can no longer be set.
+
+        Meanwhile the scope holds the session of the middleware around ours, if there is one: what it sees in there is
+        taken for its own.
+        """
+        scope, mine = self._scope, self._scope.get("session")
+        if self._outer is not _MISSING:
+            scope["session"] = self._outer
+        try:
+            await self._send(message)
+        finally:
+            if self._outer is not _MISSING:
+                scope["session"] = mine
+        self._closed = closes
+        session = self._session
+        session.accessed = False
+        session.close(closes, strict=self._middleware.config.strict, on_late_write=self._on_late_write)
+
+    # --- what became of the session -----------------------------------------------------------------------------------
+
+    def _value(self) -> object:
+        """Return what is to be stored: the session, what took its place in the scope or the registry, or ``None``."""
+        registered = self._registry.get(self._middleware.config.key)
+        if registered is not self._session:
+            return None if is_cleared(registered) else registered
+        current = self._scope.get("session")
+        if current is self._session:
+            return current
+        if isinstance(current, Session) and any(current is other for other in self._registry.values()):
+            return self._session
+        return None if is_cleared(current) else current
+
+    def _changed(self) -> bool:
+        """Tell whether the value differs from what the browser holds."""
+        value = self._value()
+        if value is self._session and not self._session.accessed:
+            return False
+        return self._middleware.service.differs(value, self._stored)
+
+    def _on_late_write(self, reason: str) -> None:
+        if self._late is None:
+            self._late = reason
+            if self._finished:
+                self._lost(reason)
+
+    def _lost(self, reason: str) -> None:
+        service = self._middleware.service
+        service.log.emit(service.trail.lost(self._session.record, reason))
+
+
+_CLOSED = {"http": "response_started", "websocket": "websocket_open"}
+
+
+def _resolve(config: object) -> SessionConfig:
+    match config:
+        case None:
+            return SessionConfig()
+        case SessionConfig():
+            return config
+        case str() | PathLike():
+            return SessionConfig.load(config)
+    raise ConfigurationError(
+        "config", f"is a {type(config).__name__}", "Pass a SessionConfig, the path of a YAML file, or nothing."
+    )
+
+
+def _session_of(received: Received, clock: Callable[[], float]) -> Session:
+    match received:
+        case Loaded():
+            info = SessionInfo(received.key.kid, received.size, len(received.names), received.deadline)
+            return Session(received.data, record=received.record, info=info, clock=clock)
+        case Rejected():
+            return Session(info=SessionInfo(rejected=received.reason.value), clock=clock)
+        case Absent():
+            return Session(clock=clock)
+
+
+def _untidy(received: Received) -> bool:
+    """Tell whether there may be cookies to clear although nobody touched the session."""
+    if isinstance(received, Loaded):
+        return bool(received.stale)
+    return isinstance(received, Rejected) and not received.reason.keeps_cookie
+
+
+def _shared(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether the application lets caches that serve several people store the response."""
+    for name, value in headers:
+        if name.lower() == b"cache-control":
+            directives = {directive.strip().partition(b"=")[0] for directive in value.lower().split(b",")}
+            if directives & {b"private", b"no-store"}:
+                return False
+            if directives & {b"public", b"s-maxage", b"max-age"}:
+                return True
+    return False
+
+
+def _sets(header: tuple[bytes, bytes], names: frozenset[str]) -> bool:
+    name, value = header
+    return name.lower() == b"set-cookie" and value.partition(b"=")[0].strip().decode("latin-1") in names
+
+
+def _vary(headers: list[tuple[bytes, bytes]]) -> None:
+    """Add ``Cookie`` to ``Vary``, once, unless it says ``*``."""
+    for name, value in headers:
+        if name.lower() == b"vary" and {token.strip() for token in value.lower().split(b",")} & {b"cookie", b"*"}:
+            return
+    headers.append((b"vary", b"Cookie"))
+
+
+async def _unavailable(scope: Scope, send: Send) -> None:
+    """Answer that the session cannot be read now: never with an empty one."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1013, "reason": "try again later"})
+        return
+    body = b"Service Unavailable"
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 503,
+            "headers": [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", str(len(body)).encode("ascii")),
+                (b"retry-after", b"1"),
+                (b"cache-control", b"no-store"),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})
