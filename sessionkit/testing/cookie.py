@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import ipaddress
 import math
 import re
@@ -18,7 +17,7 @@ MAX_AGE = 400 * 86_400
 """Seconds that a cookie may live at most (5.5)."""
 
 _WHITESPACE = b" \t"
-_MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # Cookie dates are found, not parsed (5.1.1): any order of these four among delimiters.
 _DELIMITER = re.compile(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
@@ -114,7 +113,7 @@ def _date(text: str) -> float | None:
         elif day is None and (match := _DAY.match(word)):
             day = int(match[1])
         elif month is None and word[:3].capitalize() in _MONTHS:
-            month = _MONTHS[word[:3].capitalize()]
+            month = _MONTHS.index(word[:3].capitalize()) + 1
         elif year is None and (match := _YEAR.match(word)):
             year = int(match[1])
     if time is None or day is None or month is None or year is None:
