@@ -79,10 +79,8 @@ class Session(dict[str, Any]):
 
     __slots__ = (
         "_clock",
-        "_closed",
         "_id",
-        "_on_late_write",
-        "_strict",
+        "_late",
         "accessed",
         "destroyed",
         "info",
@@ -117,9 +115,7 @@ class Session(dict[str, Any]):
         self.remember: bool | None = None if record is None else record.remember
         self._id = None if record is None else record.id
         self._clock = clock
-        self._closed: str | None = None
-        self._strict = False
-        self._on_late_write: Callable[[str], None] | None = None
+        self._late: Callable[[], None] | None = None
 
     # --- what an application may ask of it ----------------------------------------------------------------------------
 
@@ -199,11 +195,8 @@ class Session(dict[str, Any]):
         """Note a write; too late a write is reported, or refused in strict mode."""
         self.accessed = True
         self.modified = True
-        if self._closed is not None:
-            if self._strict:
-                raise SessionClosedError(self._closed)
-            if self._on_late_write is not None:
-                self._on_late_write(self._closed)
+        if self._late is not None:
+            self._late()
 
     def close(self, reason: str, *, strict: bool, on_late_write: Callable[[str], None]) -> None:
         """Note that cookies can no longer be sent; used by the middleware.
@@ -213,9 +206,13 @@ class Session(dict[str, Any]):
             strict: later writes raise ``SessionClosedError``.
             on_late_write: told the reason at every later write otherwise.
         """
-        self._closed = reason
-        self._strict = strict
-        self._on_late_write = on_late_write
+
+        def late() -> None:
+            if strict:
+                raise SessionClosedError(reason)
+            on_late_write(reason)
+
+        self._late = late
 
     # --- dict, watched ------------------------------------------------------------------------------------------------
 
@@ -254,7 +251,7 @@ class Session(dict[str, Any]):
         self.accessed = True
         return super().__ne__(other)
 
-    __hash__ = None  # type: ignore[assignment]  # as dict has it; naming __eq__ would reset it silently
+    __hash__ = None  # as dict has it; naming __eq__ would reset it silently
 
     def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:  # type: ignore[override]  # a plain dict, on purpose
         """Read: the union is a plain dict."""
@@ -264,7 +261,7 @@ class Session(dict[str, Any]):
         """Read: the union is a plain dict."""
         return {**other, **self}
 
-    def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]  # typeshed's overloads, folded
+    def get(self, key: str, default: Any = None) -> Any:
         """Read."""
         self.accessed = True
         return super().get(key, default)
