@@ -91,6 +91,8 @@ Message: TypeAlias = Say | Quiet | Swap | Who | Slow | Poison | Crash
 class Script:
     """The behaviour: keeps a word and a list of all it was asked."""
 
+    UNCRASHED = "the loop was not there to crash"
+
     def __init__(self, word: str = "old") -> None:
         self.word = word
         self.seen: list[Message] = []
@@ -114,7 +116,7 @@ class Script:
             case Poison(secret, error):
                 raise error(secret)
             case Crash():
-                return "the loop was asked to crash, and did not", ()
+                return self.UNCRASHED, ()
 
 
 class ScriptedActor(Actor["Message", str, str]):
@@ -174,20 +176,20 @@ class Asked:
     timeout: float = 5.0
     control: bool = False
     outcomes: list[str] = field(default_factory=list)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def __call__(self) -> None:
         """Ask, and note how that ended."""
-        self._scope = anyio.CancelScope()
-        with self._scope:
+        with self.scope:
             try:
                 reply = await self.actor.ask(self.message, timeout=self.timeout, control=self.control)
             except ActorError as error:
                 self.outcomes.append(type(error).__name__)
             else:
                 self.outcomes.append(reply)
-        if self._scope.cancelled_caught:
+        if self.scope.cancelled_caught:
             self.outcomes.append("cancelled")
 
     def cancel(self) -> None:
         """Cancel the caller."""
-        self._scope.cancel()
+        self.scope.cancel()
