@@ -11,7 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,14 @@ _KEPT = frozenset({RejectReason.UNKNOWN_KEY, RejectReason.UNSUPPORTED_VERSION})
 
 class SessionKitError(Exception):
     """Root of all errors of this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes: rebuilt without the constructor, which takes evidence and makes the message."""
+        return _rebuilt, (type(self), self.args), vars(self)
+
+
+def _rebuilt(kind: type[SessionKitError], args: tuple[Any, ...]) -> SessionKitError:
+    return kind.__new__(kind, *args)
 
 
 class SessionKitWarning(UserWarning):

@@ -1,8 +1,8 @@
 """Which paths a middleware leaves alone.
 
-A pattern is a regular expression that must match from the start of the path and end at a segment's end:
-``/health`` means ``/health`` and ``/health/live``, neither ``/healthy`` nor ``/un/health``. A pattern that ends in a slash means all
-that is below it. ``/`` is the root alone. Paths are taken decoded (``scope["path"]``) and without ``root_path``.
+A pattern is a regular expression that must match from the start of the path and end at a segment's end: ``/health``
+means ``/health`` and ``/health/live``, neither ``/healthy`` nor ``/un/health``. A pattern that ends in a slash means
+all that is below it. ``/`` is the root alone. Paths are taken decoded (``scope["path"]``) and without ``root_path``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_exclude", "route_path"]
 
-_BELOW = r"(?:/.*|(?<=[^/]/).*)?"
+_BELOW = r"(?:(?<=[^/])/.*|(?<=[^/]/).*)?"
+_FLAGS = re.compile(r"(?:\(\?[aimsux]+\))*")
 
 
 def compile_exclude(patterns: str | Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
@@ -24,15 +25,21 @@ def compile_exclude(patterns: str | Sequence[str]) -> Callable[[Mapping[str, Any
     Raises:
         re.error: if a pattern is no regular expression; its attribute ``pattern`` holds it.
     """
-    listed = [patterns] if isinstance(patterns, str) else patterns
-    for pattern in listed:
-        re.compile(pattern)
-    matches = re.compile("|".join(f"(?:{pattern}){_BELOW}" for pattern in listed), re.DOTALL).fullmatch
+    # One expression each: joined into one they would share the numbers and names of their groups.
+    matchers = [_matcher(pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]
 
     def excluded(scope: Mapping[str, Any]) -> bool:
-        return matches(route_path(scope)) is not None
+        path = route_path(scope)
+        return any(matches(path) for matches in matchers)
 
     return excluded
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    flags = re.compile(pattern).flags
+    body = _FLAGS.sub("", pattern, count=1)  # (?i) and the like may stand only where an expression begins
+    end = "\n" if flags & re.VERBOSE else ""  # of a comment
+    return re.compile(f"(?:{body}{end}){_BELOW}", flags | re.DOTALL).fullmatch
 
 
 def route_path(scope: Mapping[str, Any]) -> str:
