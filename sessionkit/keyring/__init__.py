@@ -1,0 +1,1 @@
+"""Keys, rings, their file and their rotation."""

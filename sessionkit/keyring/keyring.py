@@ -1,0 +1,186 @@
+"""A keyring: an immutable snapshot of keys with a generation and a digest.
+
+Rules of this file:
+
+* Exactly one key is active. Which key seals is its state and its time, never its place in a list.
+* Time decides over sealing alone, never over opening: clocks that differ lose no session.
+* Two keys with one id or one label are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex
+
+from sessionkit.exceptions import KeyringError
+from sessionkit.keyring.key import Key, KeyState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from os import PathLike
+    from typing import Self
+
+__all__ = ["DEFAULT_POLICY", "Keyring", "Policy"]
+
+_RANK = {KeyState.REVOKED: 0, KeyState.RETIRED: 1, KeyState.ACTIVE: 2, KeyState.STAGED: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the safety checks reckon with, in seconds.
+
+    Attributes:
+        propagation: longest time from a publish until every process has loaded it (D).
+        skew: largest difference between two clocks (ε).
+        token_lifetime: longest age of a token (T), or ``None`` if nothing was promised.
+    """
+
+    propagation: float = 300.0
+    skew: float = 300.0
+    token_lifetime: float | None = None
+
+
+DEFAULT_POLICY = Policy()
+
+
+class Keyring:
+    """Keys, one of which seals.
+
+    Args:
+        keys: in any order.
+        generation: grows with every publish; 0 for rings that are not published.
+        policy: what the safety checks reckon with.
+
+    Attributes:
+        keys: as given.
+        generation: as given.
+        policy: as given.
+        digest: 16 hexadecimal digits that tell two rings apart: policy, generation and every key's id, label, state and
+            dates; no secret, no order.
+
+    Raises:
+        KeyringError: if not exactly one key is active, or two share an id or a label.
+    """
+
+    __slots__ = ("_by_id", "_eligible", "digest", "generation", "keys", "policy")
+
+    def __init__(self, keys: Iterable[Key], *, generation: int = 0, policy: Policy = DEFAULT_POLICY) -> None:
+        self.keys = tuple(keys)
+        self.generation = generation
+        self.policy = policy
+        _check(self.keys)
+        self._by_id = {key.id: key for key in self.keys}
+        # Newest first: the first whose time has come seals.
+        sealing = (key for key in self.keys if key.state in {KeyState.ACTIVE, KeyState.STAGED})
+        self._eligible = sorted(sealing, key=self.order, reverse=True)
+        self.digest = _digest(self)
+
+    @classmethod
+    def from_secret(cls, secret: bytes, *, label: str = "default") -> Self:
+        """Return a ring of one active key, as the reference has it.
+
+        Args:
+            secret: 16, 24 or 32 octets.
+            label: name for people and logs.
+
+        Raises:
+            KeyringError: if the secret has another length.
+        """
+        return cls([Key.from_secret(secret, label=label)])
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Keyring:
+        """Read a ring from a keyring file.
+
+        Raises:
+            KeyringError: naming the file, the line and the key, never a secret.
+        """
+        from sessionkit.keyring import file  # noqa: PLC0415 - the file's module is made of this one
+
+        return file.read(path)
+
+    def active(self, now: float) -> Key:
+        """Return the key that seals at ``now`` (Unix seconds): the newest whose time has come."""
+        return next(
+            key
+            for key in self._eligible
+            if key.state is KeyState.ACTIVE or (key.activates is not None and key.activates <= now)
+        )
+
+    def find(self, kid: bytes | str) -> Key | None:
+        """Return the key of an id, given as octets or in hexadecimal; also a revoked one."""
+        if isinstance(kid, str):
+            try:
+                kid = bytes.fromhex(kid)
+            except ValueError:
+                return None
+        return self._by_id.get(kid)
+
+    @staticmethod
+    def order(key: Key) -> tuple[float, int, bytes]:
+        """Return what keys are sorted by, oldest first: since when they seal, state, id; the same on every node."""
+        since = key.activates
+        if since is None:
+            since = math.inf if key.state is KeyState.STAGED else (key.created or 0.0)
+        return since, _RANK[key.state], key.id
+
+    def is_older(self, one: Key, other: Key) -> bool:
+        """Return whether one key comes before another in the life of this ring."""
+        return self.order(one) < self.order(other)
+
+    def counts(self) -> Mapping[KeyState, int]:
+        """Return how many keys there are of each state."""
+        counted = Counter(key.state for key in self.keys)
+        return {state: counted[state] for state in KeyState}
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.keys)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
+        return f"<Keyring gen {self.generation}: {told}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a keyring cannot be copied or pickled: its secrets would go along")
+
+
+def _check(keys: tuple[Key, ...]) -> None:
+    active = [key for key in keys if key.state is KeyState.ACTIVE]
+    if len(active) != 1:
+        problem = "no key is active" if not active else f"{len(active)} keys are active: {_labels(active)}"
+        raise KeyringError("keys", problem, "Exactly one key must have the state 'active'; set the others to another.")
+    for attribute, remedy in (
+        ("kid", "They have the same secret: give each key its own."),
+        ("label", "Give each key a label of its own."),
+    ):
+        counted = Counter(getattr(key, attribute) for key in keys)
+        for value, count in counted.items():
+            if count > 1:
+                same = [key for key in keys if getattr(key, attribute) == value]
+                raise KeyringError(
+                    attribute, f"{value!r} stands {count} times: {_labels(same)}", remedy, label=same[-1].label
+                )
+
+
+def _labels(keys: Iterable[Key]) -> str:
+    return ", ".join(repr(key.label) for key in keys)
+
+
+def _digest(ring: Keyring) -> str:
+    policy = ring.policy
+    described = [
+        ring.generation,
+        [policy.propagation, policy.skew, policy.token_lifetime],
+        sorted(
+            [key.kid, key.label, key.state, key.created, key.activates, key.retired, key.revoked, key.prune_after]
+            for key in ring.keys
+        ),
+    ]
+    return hashlib.sha256(json.dumps(described).encode("ascii")).hexdigest()[:16]
