@@ -1,0 +1,46 @@
+# Sourced by the other scripts: a virtual environment of this project's own, made when it is missing or out of date.
+#
+#   environment NAME ARGUMENT…   leaves its folder in $venv; the arguments are pip's
+#
+# Needs a Python with venv and pip, chosen by $PYTHON (python3 if unset); uses uv where there is one, since it is faster.
+# The versions come from scripts/constraints.txt, or from the file in $CONSTRAINTS.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+python=${PYTHON:-python3}
+constraints=${CONSTRAINTS:-scripts/constraints.txt}
+
+die() {
+    printf '%s\n' "$*" >&2
+    exit 2
+}
+
+environment() {
+    local name=$1 version wanted
+    shift
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || die "no Python: set PYTHON"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "$python is $version; 3.11 or newer is needed: set PYTHON"
+    venv=$PWD/.venv-$name$version
+    wanted=$(
+        {
+            "$python" -c 'import sys; print(sys.version, sys.executable)'
+            printf '%s\n' "$@"
+            cat pyproject.toml "$constraints"
+        } | "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
+    )
+    [ "$(cat "$venv/stamp" 2>/dev/null)" = "$wanted" ] && return
+    printf 'making %s\n' "${venv##*/}" >&2
+    rm -rf "$venv"
+    # The build backend comes first, pinned like everything else, so that building fetches nothing on its own.
+    if command -v uv >/dev/null; then
+        uv venv --quiet --python "$python" "$venv"
+        uv pip install --quiet --python "$venv" --constraint "$constraints" pip hatchling
+        uv pip install --quiet --python "$venv" --constraint "$constraints" --no-build-isolation "$@"
+    else
+        "$python" -m venv "$venv"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" pip hatchling
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" --no-build-isolation "$@"
+    fi
+    printf '%s\n' "$wanted" >"$venv/stamp"
+}
