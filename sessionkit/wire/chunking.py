@@ -12,7 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from itertools import islice, product
+from itertools import chain, product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def capacity(single: int, size: int, max_chunks: int) -> int:
 
     Args:
         single: octets that the one unnumbered cookie holds.
-        size: octets that each numbered cookie holds; at least 2, at most ``single``.
+        size: octets that each numbered cookie holds; more than ``max_chunks``, at most ``single``.
         max_chunks: cookies allowed, at least 1.
     """
     return single if max_chunks == 1 else max(single, size * max_chunks - 1)
@@ -41,28 +41,43 @@ def split(token: bytes, single: int, size: int) -> list[bytes]:
     if length <= single:
         return [token]
     # Were the last chunk as long as the rest, the set could not tell its end. One octet less makes it shorter:
-    # length = k * size with 2 <= k < size - 1 leaves k octets over when cut by size - 1.
+    # length = k * size leaves k octets over when cut by size - 1; k < max_chunks < size, hence k < size - 1.
     step = size if length % size else size - 1
     return [token[start : start + step] for start in range(0, length, step)]
 
 
-def candidates(chunks: Mapping[int, Sequence[bytes]]) -> Iterator[tuple[bytes, ...]]:
-    """Yield the sets of values that could be one token, at most ``MAX_COMBINATIONS``.
+def candidates(chunks: Mapping[int, Sequence[bytes]]) -> tuple[tuple[bytes, ...], ...]:
+    """Return the sets of values that could be one token, at most ``MAX_COMBINATIONS``.
 
     Args:
         chunks: values by index, in the order they came.
     """
-    return islice(_sets(chunks), MAX_COMBINATIONS)
+    choices = tuple(_choices(chunks))
+    # Browsers send cookies of a longer path first and older ones first, so whole sets come in step: the first of each
+    # index belong together, and so do the last of each where an index has fewer.
+    in_step = (
+        parts
+        for choice in choices
+        for values in (choice, [each[::-1] for each in choice])
+        for parts in zip(*values, strict=False)
+    )
+    found: dict[tuple[bytes, ...], None] = {}
+    for parts in chain(in_step, chain.from_iterable(product(*choice) for choice in choices)):
+        found[parts] = None
+        if len(found) == MAX_COMBINATIONS:
+            break
+    return tuple(found)
 
 
-def _sets(chunks: Mapping[int, Sequence[bytes]]) -> Iterator[tuple[bytes, ...]]:
+def _choices(chunks: Mapping[int, Sequence[bytes]]) -> Iterator[list[list[bytes]]]:
+    """Yield the values to choose from, index by index, for each length and each end that a token may have."""
     for length in dict.fromkeys(len(first) for first in chunks.get(0, ())):
         runs = [[value for value in chunks[0] if len(value) == length]]
         for index in range(1, len(chunks)):
             values = chunks.get(index, ())
             last = [value for value in values if len(value) < length]
             if last:
-                yield from product(*runs, last)
+                yield [*runs, last]
             full = [value for value in values if len(value) == length]
             if not full:
                 break
