@@ -65,7 +65,7 @@ class SessionMiddleware:
         ConfigurationError: if keyring or settings cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913 - each has a default
+    def __init__(
         self,
         app: ASGIApp,
         keyring: Keyring | str | PathLike[str] | bytes | None = None,
@@ -156,14 +156,8 @@ class SessionMiddleware:
             # The same middleware, twice in one stack.
             await self.app(scope, receive, send)
             return
-        failure: BaseException | None = None
         async with self.service.host():
-            try:
-                await _Lifespan(receive, send).run(self.app, scope)
-            except Exception as error:  # noqa: BLE001 - raised again below, where no task group wraps it
-                failure = error
-        if failure is not None:
-            raise failure
+            await _Lifespan(receive, send).run(self.app, scope)
 
 
 class _Registry(dict[str, Any]):
@@ -258,18 +252,23 @@ class _Exchange:
             if not self._decided and self._changed():
                 self._lost("exception")
             raise
+        else:
+            if not self._decided and self._changed():
+                self._lost("no_response")
         finally:
             self._finish()
 
     def _finish(self) -> None:
         self._finished = True
-        if self._outer is not _MISSING:
-            self._scope["session"] = self._outer
         reason = self._late
-        if reason is None and self._closed is not None and self._session.accessed and self._changed():
+        if reason is None and self._closed is not None and self._changed():
             reason = self._closed
         if reason is not None:
             self._lost(reason)
+        if self._outer is not _MISSING:
+            self._scope["session"] = self._outer
+        # Whoever calls an application twice with one scope (a fallback, a retry) has the session loaded again.
+        self._registry.owners.pop(self._middleware.config.key, None)
 
     # --- on the way out -----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ Rules of this file:
 * A session is written when its *value* differs from what came, when the application asks for it, or when half of its
   life is over and the response depends on it anyway (ASP.NET's sliding rule). Never on a mere read: a slow read would
   overwrite a faster write.
-* Writing always seals under the active key. A renewal alone never moves a session to an older key.
+* Writing always seals under the active key. An automatic renewal never moves a session to an older key.
 
 The methods below ``handle`` are those of the reference, Litestar's ``ClientSideSessionBackend``, with the ASGI scope
 where it has its connection; they work without an actor.
@@ -233,14 +233,17 @@ class SessionBackend:
         try:
             plan = self._look(message)
         except SerializationError as error:
-            return Unsaved(error, tuple(self._trail.failed(session.record, type(error).__name__)))
+            if not message.failed:
+                return Unsaved(error, tuple(self._trail.failed(session.record, type(error).__name__)))
+            # It would not be kept anyway, and an error here would take the place of the application's error page.
+            plan = _Plan(b"", typed=False, changed=True)
         if message.failed and plan.payload != _EMPTY:
             return self._keep_as_it_was(message, plan)
         if plan.payload == _EMPTY:
             return self._clear(message)
         now = self._clock()
         loaded = received if isinstance(received, Loaded) and not session.destroyed else None
-        record = self._record(session, loaded, now)
+        record = self._record(session, None if loaded is None else loaded.record, now)
         if loaded is not None and not plan.changed and not self._must_write(message, loaded, record, now):
             return self._tidy(message, loaded.stale, plan.payload)
         key = self._keyring.active(now)
@@ -253,7 +256,7 @@ class SessionBackend:
         usage.last_sealed = now
         if loaded is not None and loaded.key.id != key.id:
             self._used(loaded.key).rekeyed_from += 1
-        return self._written(message, plan, record, sealed, key, loaded)
+        return self._written(message, plan, record, sealed, key=key, loaded=loaded)
 
     def _look(self, message: Save) -> _Plan:
         value, received = message.value, message.received
@@ -268,14 +271,14 @@ class SessionBackend:
         )
         return _Plan(payload, typed, not same)
 
-    def _record(self, session: Session, loaded: Loaded | None, now: float) -> Record:
+    @staticmethod
+    def _record(session: Session, before: Record | None, now: float) -> Record:
         remember = bool(session.remember)
-        if loaded is None:
-            return Record(session.raw_id, now, session.signed_in or 0.0, now, remember)
-        before = loaded.record
-        if session.signed_in is None:
-            return Record(session.raw_id, before.created, before.authenticated, now, remember)
-        return Record(session.raw_id, session.signed_in, session.signed_in, now, remember)
+        if session.signed_in is not None:
+            return Record(session.raw_id, session.signed_in, session.signed_in, now, remember)
+        if before is None:
+            return Record(session.raw_id, now, 0.0, now, remember)
+        return Record(session.raw_id, before.created, before.authenticated, now, remember)
 
     def _must_write(self, message: Save, loaded: Loaded, record: Record, now: float) -> bool:
         session, before = message.session, loaded.record
@@ -290,15 +293,14 @@ class SessionBackend:
     def _keep_as_it_was(self, message: Save, plan: _Plan) -> Saved:
         """Answer for an error response: what the application wrote is not kept, what it ended is."""
         session, received = message.session, message.received
-        before = received.payload if isinstance(received, Loaded) else _EMPTY
         built = tuple(self._trail.lost(session.record, "error_response")) if plan.changed else ()
         if session.destroyed and isinstance(received, Loaded):
             cookies = self._codec.writer.clear(received.names + received.stale)
             ended = self._trail.ended(session, received)
-            return Saved(tuple(cookies), frozenset(received.names + received.stale), _EMPTY, (*built, *ended))
+            return Saved(tuple(cookies), frozenset(received.names + received.stale), plan.payload, (*built, *ended))
         stale = received.stale if isinstance(received, Loaded) else ()
-        tidy = self._tidy(message, stale, before)
-        return Saved(tidy.cookies, tidy.names, tidy.stored, built)
+        tidy = self._tidy(message, stale, plan.payload)
+        return Saved(tidy.cookies, tidy.names, plan.payload, built)
 
     def _clear(self, message: Save) -> Saved:
         received, session = message.received, message.session
@@ -323,7 +325,7 @@ class SessionBackend:
         return Saved(tuple(self._codec.writer.clear(names)), frozenset(names), stored)
 
     def _written(
-        self, message: Save, plan: _Plan, record: Record, sealed: Sealed, key: Key, loaded: Loaded | None
+        self, message: Save, plan: _Plan, record: Record, sealed: Sealed, *, key: Key, loaded: Loaded | None
     ) -> Saved:
         writer = self._codec.writer
         names = writer.names(len(sealed.values))
@@ -369,13 +371,8 @@ class SessionBackend:
 
     def _dump(self, data: Any, scope: MutableMapping[str, Any] | None) -> Sealed:
         now = self._clock()
-        session = None if scope is None else _session_in(scope, self.config.key)
-        record = session.record if session is not None else None
-        if record is not None and session is not None:
-            record = Record(session.raw_id, record.created, record.authenticated, now, record.remember)
-        else:
-            identity = Session(clock=self._clock).raw_id if scope is None else self._id_in(scope)
-            record = Record(identity, now, 0.0, now)
+        session = Session(clock=self._clock) if scope is None else self._session_of(scope)
+        record = self._record(session, session.record, now)
         payload, typed = self._serializer.dump(data)
         return self._codec.seal(record, payload, typed=typed, key=self._keyring.active(now))
 
@@ -386,8 +383,7 @@ class SessionBackend:
 
     def get_cookie_keys(self, scope: Mapping[str, Any]) -> list[str]:
         """Return the names of a connection's session cookies: the unnumbered one, then by number."""
-        view = self._codec.reader.read(cookie_fields(scope))
-        return [] if view is None else list(view.names)
+        return list(self._codec.names(cookie_fields(scope)))
 
     def get_cookie_key_set(self, scope: Mapping[str, Any]) -> set[str]:
         """Return the names of a connection's session cookies as a set."""
@@ -416,7 +412,7 @@ class SessionBackend:
             names = writer.names(len(sealed.values))
             cookies = writer.set(sealed.values, sealed.max_age)
         cookies += writer.clear(name for name in self.get_cookie_keys(scope) if name not in names)
-        message["headers"] = [*message.get("headers", ()), *((b"set-cookie", cookie) for cookie in cookies)]
+        message["headers"] = [*(message.get("headers") or ()), *((b"set-cookie", cookie) for cookie in cookies)]
 
     async def load_from_connection(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         """Return the session of a connection; an empty one if there is none or it is not accepted."""
@@ -425,26 +421,22 @@ class SessionBackend:
 
     def get_session_id(self, scope: MutableMapping[str, Any]) -> str | None:
         """Return the id of a connection's session in hexadecimal; if it has none yet, make one and keep it there."""
-        return self._id_in(scope).hex()
+        return self._session_of(scope).id
 
-    def _id_in(self, scope: MutableMapping[str, Any]) -> bytes:
-        session = _session_in(scope, self.config.key)
-        if session is None:
+    def _session_of(self, scope: MutableMapping[str, Any]) -> Session:
+        """Return the session object of a connection; without the middleware, one that knows its record alone."""
+        sessions = scope.setdefault(SCOPE_KEY, {})
+        session = sessions.get(self.config.key)
+        if not isinstance(session, Session):
             received = self._codec.load(cookie_fields(scope), self._clock())
             record = received.record if isinstance(received, Loaded) else None
             session = Session(record=record, clock=self._clock)
-            scope.setdefault(SCOPE_KEY, {})[self.config.key] = session
-        return session.raw_id
+            sessions.setdefault(self.config.key, session)  # what an application put in the session's place stays
+        return session
 
     def describe(self, received: Iterable[bytes]) -> Received:
         """Return what the codec makes of Cookie fields, for tools that explain a cookie; counts nothing."""
         return self._codec.load(received, self._clock())
-
-
-def _session_in(scope: Mapping[str, Any], key: str) -> Session | None:
-    registered = scope.get(SCOPE_KEY)
-    session = registered.get(key) if isinstance(registered, dict) else None
-    return session if isinstance(session, Session) else None
 
 
 def is_cleared(value: object) -> bool:

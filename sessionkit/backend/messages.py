@@ -102,7 +102,7 @@ class Saved:
     Attributes:
         cookies: ``Set-Cookie`` values to append; empty if nothing changed.
         names: names of the cookies they set or clear.
-        stored: the payload that is stored in the browser now, for telling later writes.
+        stored: the payload that was dealt with, for telling later writes.
         events: to be emitted once the response has been handed to the server.
     """
 

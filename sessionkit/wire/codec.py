@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from sessionkit.exceptions import RejectReason
 from sessionkit.session import Record
-from sessionkit.wire.cookies import CookieReader, CookieWriter
 from sessionkit.wire.chunking import candidates
+from sessionkit.wire.cookies import CookieReader, CookieWriter
 from sessionkit.wire.serializer import BadPayload, Serializer
 from sessionkit.wire.token import OVERHEAD, TokenCipher, TokenRejected
 
@@ -224,6 +224,11 @@ class Codec:
         refused = (one for one in tried if isinstance(one, _Refused))
         return self._rejected(min(refused, key=lambda one: _TELLING[one.reason]), view)
 
+    def names(self, fields: Iterable[bytes]) -> tuple[str, ...]:
+        """Return the names of the cookies of this session that came, the unnumbered one first, then by number."""
+        view = self.reader.read(fields)
+        return () if view is None else self._clearable(view)
+
     def load_token(self, token: bytes, now: float) -> dict[str, Any] | RejectReason:
         """Return the values inside one whole token, or why it is refused."""
         opened = self._open((token,), now)
@@ -297,7 +302,7 @@ class Codec:
         if ours:
             value = b"".join(value for values in ours.values() for value in values)
             return Rejected(RejectReason.CHUNK_MISSING, self._clearable(view), value, len(value), len(ours))
-        return Absent(view.names)
+        return Absent(self._clearable(view))
 
     def _clearable(self, view: CookieJarView) -> tuple[str, ...]:
         foreign = {

@@ -1,0 +1,1 @@
+"""The middleware as a browser and an application see it."""
