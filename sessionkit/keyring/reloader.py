@@ -52,10 +52,9 @@ async def watch_folder(path: Path) -> AsyncIterator[None]:
     """Yield whenever something changes in the folder of ``path``."""
     from watchfiles import awatch  # noqa: PLC0415 - loads a native library that inline service never needs
 
-    # 50 ms of quiet, 400 ms at the most: within a second of the change, and once for a burst of renames.
-    async for _ in awatch(
-        path.parent, watch_filter=None, debounce=400, step=50, recursive=False, raise_interrupt=False
-    ):
+    # 50 ms of quiet, 400 ms at the most: within a second of the change, and once for a burst of renames. Cancellation
+    # waits for the library's thread, which returns every 250 ms; by its default it would hold up a shutdown for 5 s.
+    async for _ in awatch(path.parent, watch_filter=None, debounce=400, step=50, rust_timeout=250, recursive=False):
         yield
 
 
@@ -91,7 +90,7 @@ class Reloader:
         self._clock = clock
         self._watch = watch
         self._watching = False
-        self._looking = False
+        self._look_lock = threading.Lock()
         self._seen: bytes | None = None
         self._wake: anyio.Event | None = None
         self._thread = 0
@@ -136,9 +135,11 @@ class Reloader:
         try:
             async for _ in self._watch(self.path):
                 self._rouse("watch")
-        except Exception:  # noqa: BLE001 - no folder, no inotify instances left, no native library: polling goes on
-            self._watching = False
-            self._rouse("poll")
+        except Exception:  # noqa: BLE001, S110 - no folder, no inotify instances left, no native library
+            pass
+        # Polling goes on, faster from now on.
+        self._watching = False
+        self._rouse("poll")
 
     async def _listen(self) -> None:
         """Look on SIGHUP, if nobody else has claimed it."""
@@ -146,9 +147,13 @@ class Reloader:
             return
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
             return
-        with anyio.open_signal_receiver(signal.SIGHUP) as hangups:
-            async for _ in hangups:
-                self._rouse("signal")
+        try:
+            with anyio.open_signal_receiver(signal.SIGHUP) as hangups:
+                async for _ in hangups:
+                    self._rouse("signal")
+        except (NotImplementedError, RuntimeError, ValueError):
+            # A loop, or an interpreter within an interpreter, that takes no signals.
+            return
 
     def _rouse(self, trigger: str) -> None:
         self._trigger = trigger
@@ -166,8 +171,9 @@ class Reloader:
             return False
         self._next_prod = now + PROD_INTERVAL
         self._next_look = now
-        if self._thread == threading.get_ident():
-            self._rouse("unknown_key")
+        self._trigger = "unknown_key"
+        if self._wake is not None and self._thread == threading.get_ident():
+            self._wake.set()
         return True
 
     # --- inline: now and then, within a request -------------------------------------------------------------------------
@@ -178,19 +184,19 @@ class Reloader:
         if self._next_look - UNWATCHED_INTERVAL <= now < self._next_look:
             return
         self._next_look = now + UNWATCHED_INTERVAL
-        await self.look("poll")
+        trigger, self._trigger = self._trigger, "poll"
+        await self.look(trigger)
 
     # --- one look -------------------------------------------------------------------------------------------------------
 
     async def look(self, trigger: str) -> None:
         """Read the file and put its ring in force if it is another one, valid, and safe after the one in force."""
-        if self._looking:
+        if not self._look_lock.acquire(blocking=False):
             return
-        self._looking = True
         try:
             await self._look(trigger)
         finally:
-            self._looking = False
+            self._look_lock.release()
 
     async def _look(self, trigger: str) -> None:
         began = self._clock()
@@ -207,8 +213,9 @@ class Reloader:
             return
         before, self._keyring = self._keyring, found
         self._recovered()
-        self._emit(_reloaded(before, found, trigger, max(0.0, self._clock() - began)))
-        self._emit(key_events(before, found, self._clock()))
+        now = self._clock()
+        self._emit(_reloaded(before, found, trigger, began, now))
+        self._emit(key_events(before, found, now))
 
     def _read(self) -> Keyring | None:
         """Return another ring than the one in force, or ``None``; runs in a worker thread."""
@@ -298,18 +305,18 @@ def self_test(keyring: Keyring) -> None:
             cipher.open(cipher.seal(key, b"self-test"))
 
 
-def _reloaded(before: Keyring, found: Keyring, trigger: str, duration: float) -> list[Event]:
+def _reloaded(before: Keyring, found: Keyring, trigger: str, began: float, now: float) -> list[Event]:
     return [
         events.KeyringReloaded(
             digest=found.digest,
             previous_digest=before.digest,
             generation=found.generation,
-            active_kid=next(key.kid for key in found.keys if key.state is KeyState.ACTIVE),
+            active_kid=found.active(now).kid,
             staged=found.counts()[KeyState.STAGED],
             retired=found.counts()[KeyState.RETIRED],
             revoked=found.counts()[KeyState.REVOKED],
             trigger=trigger,
-            duration=round(duration, 6),
+            duration=round(max(0.0, now - began), 6),
         )
     ]
 

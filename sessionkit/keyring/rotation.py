@@ -1,0 +1,322 @@
+"""The steps of a rotation and the conditions that keep it from losing sessions: pure functions from ring to ring.
+
+D is the policy's ``propagation``, ε its ``skew``, T its ``token_lifetime``; ``now`` is Unix seconds.
+
+* C1: what a node on either of two adjacent rings seals, a node on the other one opens.
+* C2: a ring is published only when every node has the one before; generations grow.
+* C3: a key goes only T + ε after the last node sealed under it.
+* C4: opening never depends on time (``Keyring.active`` sees to that), and one key is active.
+
+Every step returns a new ring of the next generation, or raises ``RotationRefused`` with the time from which it is safe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sessionkit.exceptions import RotationRefused
+from sessionkit.keyring.key import KeyState
+from sessionkit.keyring.keyring import Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sessionkit.keyring.key import Key
+
+__all__ = [
+    "Violation",
+    "check",
+    "promotable_at",
+    "promote",
+    "prunable_at",
+    "prune",
+    "retire",
+    "revoke",
+    "select",
+    "stage",
+]
+
+_FILE_LIFETIME = 1_209_600.0
+"""Seconds taken for T where a ring promises none: the reference's ``max_age``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A condition that a publish would break.
+
+    Attributes:
+        condition: ``C1``, ``C2`` or ``C3``.
+        reason: what would happen.
+        remedy: what to publish instead.
+        kid: the key it is about, in hexadecimal, if it is about one.
+        label: its label.
+    """
+
+    condition: str
+    reason: str
+    remedy: str
+    kid: str | None = None
+    label: str | None = None
+
+
+def select(ring: Keyring, name: str) -> Key:
+    """Return the key with a label or an id in hexadecimal.
+
+    Raises:
+        RotationRefused: if there is none.
+    """
+    for key in ring.keys:
+        if name in {key.label, key.kid}:
+            return key
+    known = ", ".join(f"{key.label!r} ({key.kid})" for key in ring.keys)
+    raise RotationRefused(f"the ring has no key {name!r}. It has {known}.")
+
+
+def stage(ring: Keyring, key: Key) -> Keyring:
+    """Add a key that opens and does not seal yet.
+
+    Args:
+        ring: the ring published now.
+        key: a staged key.
+    """
+    return _next(ring, (*ring.keys, key))
+
+
+def promotable_at(ring: Keyring, key: Key) -> float:
+    """Return when every node has a staged key: D + ε after it was made."""
+    return (key.created or 0.0) + ring.policy.propagation + ring.policy.skew
+
+
+def promote(
+    ring: Keyring,
+    now: float,
+    *,
+    successor: Key | None = None,
+    at: float | None = None,
+    force: bool = False,
+) -> Keyring:
+    """Let the staged key take over, in one publish.
+
+    Args:
+        ring: the ring published now.
+        now: Unix seconds.
+        successor: the key to stage next.
+        at: when to take over; now, if it is ``None``. Every node changes by its own clock then.
+        force: do not wait until every node has the staged key.
+
+    Raises:
+        RotationRefused: if no key is staged, or not every node can have it yet.
+    """
+    staged = sorted((key for key in ring.keys if key.state is KeyState.STAGED), key=_made)
+    if not staged:
+        raise RotationRefused(
+            "no key is staged. Stage one first, and publish it: every node must have it before it seals."
+        )
+    chosen = staged[0]
+    ready = promotable_at(ring, chosen)
+    if not force and (now if at is None else at) < ready:
+        raise RotationRefused(
+            f"key {chosen.label!r} may not be on every node yet: {ring.policy.propagation:.0f} s of propagation and "
+            f"{ring.policy.skew:.0f} s of skew must have passed since it was staged.",
+            allowed_at=ready,
+        )
+    if at is not None and at > now:
+        moved = [replace(key, activates=at) if key is chosen else key for key in ring.keys]
+    else:
+        moved = [_promoted(ring, key, chosen, now) for key in ring.keys]
+    return _next(ring, (*moved, *(() if successor is None else (successor,))))
+
+
+def _promoted(ring: Keyring, key: Key, chosen: Key, now: float) -> Key:
+    if key is chosen:
+        return replace(key, state=KeyState.ACTIVE, activates=now)
+    return _retired(ring, key, now) if key.state is KeyState.ACTIVE else key
+
+
+def _retired(ring: Keyring, key: Key, now: float) -> Key:
+    return replace(key, state=KeyState.RETIRED, retired=now, prune_after=now + _kept(ring))
+
+
+def _kept(ring: Keyring) -> float:
+    """Seconds a retired key is kept: D until the last node stops sealing under it, then T and ε."""
+    lifetime = _FILE_LIFETIME if ring.policy.token_lifetime is None else ring.policy.token_lifetime
+    return ring.policy.propagation + lifetime + ring.policy.skew
+
+
+def retire(ring: Keyring, name: str, now: float) -> Keyring:
+    """Retire a staged key that is not to take over; its sessions, if a node has made any, still open.
+
+    Raises:
+        RotationRefused: if it is the active key, which only ``promote`` and ``revoke`` replace, or not staged.
+    """
+    key = select(ring, name)
+    if key.state is KeyState.ACTIVE:
+        raise RotationRefused(f"key {key.label!r} is active, and a ring needs one. Promote the staged key instead.")
+    if key.state is not KeyState.STAGED:
+        raise RotationRefused(f"key {key.label!r} is {key.state} already.")
+    return _next(ring, [_retired(ring, one, now) if one is key else one for one in ring.keys])
+
+
+def revoke(ring: Keyring, name: str, now: float, *, successor: Key | None = None) -> Keyring:
+    """Refuse a key from now on; if it is the active one, the staged key takes over in the same publish.
+
+    Args:
+        ring: the ring published now.
+        name: label or id of the key.
+        now: Unix seconds.
+        successor: the key to stage next, or to make active if none is staged.
+
+    Raises:
+        RotationRefused: if the key is revoked already, or is active and nothing can take over.
+    """
+    key = select(ring, name)
+    if key.state is KeyState.REVOKED:
+        raise RotationRefused(f"key {key.label!r} is revoked already.")
+    keys = [replace(one, state=KeyState.REVOKED, revoked=now) if one is key else one for one in ring.keys]
+    if key.state is not KeyState.ACTIVE:
+        return _next(ring, (*keys, *(() if successor is None else (successor,))))
+    staged = sorted((one for one in keys if one.state is KeyState.STAGED), key=_made)
+    if staged:
+        keys = [replace(one, state=KeyState.ACTIVE, activates=now) if one is staged[0] else one for one in keys]
+        return _next(ring, (*keys, *(() if successor is None else (successor,))))
+    if successor is None:
+        raise RotationRefused(f"key {key.label!r} is active and no key is staged to take over.")
+    return _next(ring, (*keys, replace(successor, state=KeyState.ACTIVE, activates=now)))
+
+
+def prunable_at(ring: Keyring, key: Key, last_sealed: float | None = None) -> float:
+    """Return when the last session under a retired key has ended on every clock (C3).
+
+    Args:
+        ring: the ring published now.
+        key: a retired key.
+        last_sealed: when a node sealed under it last, if that is known from an audit log; else D after its retirement.
+    """
+    if last_sealed is not None and key.retired is not None:
+        lifetime = _FILE_LIFETIME if ring.policy.token_lifetime is None else ring.policy.token_lifetime
+        return max(last_sealed, key.retired) + lifetime + ring.policy.skew
+    return max((key.retired or key.created or 0.0) + _kept(ring), key.prune_after or 0.0)
+
+
+def prune(
+    ring: Keyring,
+    now: float,
+    names: Iterable[str] = (),
+    *,
+    last_sealed: float | None = None,
+    force: bool = False,
+) -> Keyring:
+    """Take out retired keys whose last session has ended, and revoked keys.
+
+    Args:
+        ring: the ring published now.
+        now: Unix seconds.
+        names: labels or ids; all keys that may go, if there are none.
+        last_sealed: as for ``prunable_at``.
+        force: do not wait.
+
+    Raises:
+        RotationRefused: if a named key may not go yet, or nothing may go.
+    """
+    chosen = [select(ring, name) for name in names]
+    for key in chosen:
+        if key.state in {KeyState.ACTIVE, KeyState.STAGED}:
+            raise RotationRefused(f"key {key.label!r} is {key.state}. Only retired and revoked keys are pruned.")
+        ready = _gone_at(ring, key, last_sealed)
+        if not force and now < ready:
+            raise RotationRefused(
+                f"sessions under key {key.label!r} may still be alive. Pruning it now would lose them.",
+                allowed_at=ready,
+            )
+    if not chosen:
+        over = [key for key in ring.keys if key.state in {KeyState.RETIRED, KeyState.REVOKED}]
+        chosen = [key for key in over if force or now >= _gone_at(ring, key, last_sealed)]
+        if not chosen:
+            raise RotationRefused(
+                "no key may be pruned yet." if over else "no key is retired or revoked.",
+                allowed_at=min((_gone_at(ring, key, last_sealed) for key in over), default=None),
+            )
+    return _next(ring, [key for key in ring.keys if key not in chosen])
+
+
+def _gone_at(ring: Keyring, key: Key, last_sealed: float | None) -> float:
+    """Revoked keys stay as long: their tombstone keeps telling ``revoked`` from ``unknown_key``, which keeps cookies."""
+    if key.state is KeyState.REVOKED:
+        return (key.revoked or 0.0) + _kept(ring)
+    return prunable_at(ring, key, last_sealed)
+
+
+def check(old: Keyring, new: Keyring) -> tuple[Violation, ...]:
+    """Return what publishing ``new`` after ``old`` would break; nothing if it is safe.
+
+    A revoked key is an emergency and exempt: its sessions are meant to end, and waiting would be worse.
+    """
+    found = [*_generations(old, new), *_opens(old, new), *_keeps(old, new)]
+    return tuple(found)
+
+
+def _generations(old: Keyring, new: Keyring) -> Iterable[Violation]:
+    if new.generation < old.generation:
+        yield Violation(
+            "C2",
+            f"generation goes back from {old.generation} to {new.generation}: nodes would refuse it or disagree",
+            f"Set generation to {old.generation + 1}, also when going back to older keys.",
+        )
+    elif new.generation == old.generation > 0 and new.digest != old.digest:
+        yield Violation(
+            "C2",
+            f"two different rings have generation {new.generation}: nodes cannot tell which is newer",
+            f"Set generation to {old.generation + 1}.",
+        )
+
+
+def _active(ring: Keyring) -> Key:
+    return next(key for key in ring.keys if key.state is KeyState.ACTIVE)
+
+
+def _opens(old: Keyring, new: Keyring) -> Iterable[Violation]:
+    before, after = _active(old), _active(new)
+    then = new.find(before.id)
+    if then is not None and then.state is KeyState.REVOKED:
+        return
+    known = old.find(after.id)
+    if known is None or not known.decrypts:
+        yield Violation(
+            "C1",
+            f"key {after.label!r} would seal before the nodes on the old ring can open it",
+            "Publish it as staged first, wait until every node has it, then promote it.",
+            after.kid,
+            after.label,
+        )
+    if then is None or not then.decrypts:
+        yield Violation(
+            "C1",
+            f"key {before.label!r}, which seals now, would not open any more",
+            "Keep it as retired until its last session has ended.",
+            before.kid,
+            before.label,
+        )
+
+
+def _keeps(old: Keyring, new: Keyring) -> Iterable[Violation]:
+    """C3 as far as two files can tell: a staged key, or one retired in this very publish, is not gone at once."""
+    active = _active(old)
+    for key in old.keys:
+        if key.state is KeyState.STAGED and new.find(key.id) is None and key.id != active.id:
+            yield Violation(
+                "C1",
+                f"staged key {key.label!r} would be gone: nodes may seal under it by their clock",
+                "Retire it instead, and prune it later.",
+                key.kid,
+                key.label,
+            )
+
+
+def _made(key: Key) -> tuple[float, float, bytes]:
+    """Staged keys take over in this order: by their time, then by age, then by id."""
+    return key.activates or float("inf"), key.created or 0.0, key.id
+
+
+def _next(ring: Keyring, keys: Iterable[Key]) -> Keyring:
+    return Keyring(keys, generation=ring.generation + 1, policy=ring.policy)

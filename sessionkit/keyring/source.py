@@ -1,0 +1,159 @@
+"""Where a secret comes from: the file itself, an environment variable, another file, or a command that prints it.
+
+Rules of this file:
+
+* Text is base64 (either alphabet, padding optional) or hexadecimal of 16, 24 or 32 octets. Where text could be both, it
+  is hexadecimal: 32 characters that are all hexadecimal digits. A file may also hold the octets themselves, if they are
+  no such text.
+* Errors name the variable, the file or the command, never what it delivered.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from base64 import urlsafe_b64decode
+from typing import TYPE_CHECKING, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from sessionkit.exceptions import ConfigurationError
+from sessionkit.yamlfile import Unsuitable, translate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["COMMAND_TIMEOUT", "SecretSource"]
+
+COMMAND_TIMEOUT = 10.0
+"""Seconds a command may take: sops and vault clients ask over the network, and a reload must end some time."""
+
+_MAX_TEXT = 4096
+_RAW_SIZES = (16, 24, 32)
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16}|(?:[0-9a-fA-F]{2}){24}|(?:[0-9a-fA-F]{2}){32}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+_FORMS = "Give base64 or hexadecimal of 16, 24 or 32 octets."
+
+
+class SecretSource(BaseModel):
+    """One of four ways to a secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    base64: SecretStr | None = Field(
+        default=None, description="the secret itself, in base64; the file must be readable by its owner alone"
+    )
+    env: str | None = Field(
+        default=None, min_length=1, description="name of an environment variable with it in base64 or hexadecimal"
+    )
+    file: str | None = Field(
+        default=None, min_length=1, description="path of a file with it in base64, hexadecimal or as octets"
+    )
+    command: list[str] | None = Field(
+        default=None, min_length=1, description="a command and its arguments, run without a shell, that prints it"
+    )
+
+    def __init__(self, **settings: object) -> None:
+        """Check that there is exactly one way.
+
+        Raises:
+            ConfigurationError: if there is none, or more than one.
+        """
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise translate(error, type(self)) from None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            problem = "names no way to the secret" if not given else f"names {len(given)} ways: {', '.join(given)}"
+            raise Unsuitable(problem, "Give exactly one of base64, env, file and command.")
+        return self
+
+    @property
+    def inline(self) -> bool:
+        """Whether the secret stands in the file itself."""
+        return self.base64 is not None
+
+    def resolve(self, base: Path) -> bytes:
+        """Fetch the secret.
+
+        Args:
+            base: folder that a relative path is relative to.
+
+        Raises:
+            ConfigurationError: naming the way (``base64``, ``env``, ``file`` or ``command``) and what went wrong.
+        """
+        if self.base64 is not None:
+            return _from_base64(self.base64.get_secret_value().strip(), "base64", "is not base64")
+        if self.env is not None:
+            text = os.environ.get(self.env)
+            if text is None:
+                raise ConfigurationError("env", f"variable {self.env} is not set", "Set it, or name another.")
+            return _from_text(text, "env", f"variable {self.env} holds neither base64 nor hexadecimal")
+        if self.file is not None:
+            return _from_file(base / self.file)
+        return _from_command(self.command or [], base)
+
+
+def _from_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_TEXT + 1)
+    except OSError as error:
+        raise ConfigurationError(
+            "file", f"{path} cannot be read ({error.strerror})", "Check the path and its permissions."
+        ) from None
+    problem = f"{path} holds neither base64 nor hexadecimal, nor 16, 24 or 32 octets"
+    try:
+        return _from_text(data.decode("ascii"), "file", problem)
+    except (UnicodeDecodeError, ConfigurationError):
+        if len(data) in _RAW_SIZES:
+            return data
+    raise ConfigurationError("file", problem, _FORMS)
+
+
+def _from_command(command: list[str], base: Path) -> bytes:
+    name = command[0]
+    problem: str | None = None
+    output = b""
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command, without a shell
+            command, cwd=base, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        problem = f"{name} did not end within {COMMAND_TIMEOUT:.0f} s"
+    except OSError as error:
+        problem = f"{name} cannot be run ({error.strerror})"
+    else:
+        output = done.stdout
+        if done.returncode:
+            problem = f"{name} failed with exit status {done.returncode}"
+    if problem is not None:
+        raise ConfigurationError("command", problem, "Run it by hand as the same user to see what it says.")
+    garbage = f"{name} printed neither base64 nor hexadecimal"
+    try:
+        return _from_text(output[: _MAX_TEXT + 1].decode("ascii"), "command", garbage)
+    except UnicodeDecodeError:
+        problem = garbage
+    raise ConfigurationError("command", problem, _FORMS)
+
+
+def _from_text(text: str, field: str, problem: str) -> bytes:
+    text = text.strip()
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text)
+    return _from_base64(text, field, problem)
+
+
+def _from_base64(text: str, field: str, problem: str) -> bytes:
+    if not _BASE64.fullmatch(text) or len(text) > _MAX_TEXT:
+        raise ConfigurationError(field, problem, _FORMS)
+    plain = text.rstrip("=").replace("+", "-").replace("/", "_")
+    try:
+        return urlsafe_b64decode(plain + "=" * (-len(plain) % 4))
+    except ValueError:
+        raise ConfigurationError(field, problem, _FORMS) from None
