@@ -59,8 +59,7 @@ class Xaes256Gcm:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_SIZE:
-            msg = f"an XAES-256-GCM key has {KEY_SIZE} octets"
-            raise ValueError(msg)
+            raise ValueError(f"an XAES-256-GCM key has {KEY_SIZE} octets")
         # ECB is not a mode here but the bare block function that CMAC is made of. Whole blocks leave no state behind.
         encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - see above
         self._block = encryptor.update
@@ -79,8 +78,7 @@ class Xaes256Gcm:
             ValueError: if the nonce does not have ``NONCE_SIZE`` octets.
         """
         if len(nonce) != NONCE_SIZE:
-            msg = f"an XAES-256-GCM nonce has {NONCE_SIZE} octets"
-            raise ValueError(msg)
+            raise ValueError(f"an XAES-256-GCM nonce has {NONCE_SIZE} octets")
         return self._block((self._mask ^ int.from_bytes(nonce[:_PREFIX_SIZE]) * _TWICE).to_bytes(KEY_SIZE))
 
     def encrypt(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
