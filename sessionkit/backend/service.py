@@ -10,7 +10,8 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,6 @@ from sessionkit.backend.backend import SessionBackend, system_clock
 from sessionkit.backend.lifecycle import ActorState, Lifecycle
 from sessionkit.backend.messages import Message, Rejected, Reload, Reply, Tally
 from sessionkit.backend.trail import Trail
-from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ActorError, ConfigurationError, MessageFailed, RejectReason, SerializationError
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.keyring import Keyring
@@ -35,7 +35,9 @@ from sessionkit.keyring.reloader import Reloader, self_test, watch_folder
 from sessionkit.wire.serializer import Serializer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from sessionkit.config import SessionConfig
 
 __all__ = ["SessionService"]
 
@@ -50,8 +52,8 @@ class SessionService:
     """Answers messages about sessions, and keeps the ring up to date.
 
     Args:
-        keyring: a ring, the path of a keyring file, or one secret of 16, 24 or 32 octets. Without one, the path that the
-            configuration names.
+        keyring: a ring, the path of a keyring file, or one secret of 16, 24 or 32 octets. Without one, the path that
+            the configuration names.
         config: settings.
         clock: returns Unix seconds.
         logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
@@ -62,7 +64,7 @@ class SessionService:
         ConfigurationError: if there is no keyring, it cannot be used, or it does not suit the configuration.
     """
 
-    def __init__(  # noqa: PLR0913 - each has a default, and this is where they are wired together
+    def __init__(
         self,
         keyring: Keyring | str | PathLike[str] | bytes | None,
         config: SessionConfig,
@@ -98,7 +100,8 @@ class SessionService:
             )
         )
         self._source = "code" if path is None else path.name
-        self._inline_backends = threading.local()
+        self._inline_lock = threading.Lock()
+        self._inline_backend: SessionBackend | None = None
         self._inline_since = 0.0
         self._announced = False
 
@@ -156,14 +159,15 @@ class SessionService:
     async def _ask_inline(self, message: Message) -> Reply:
         if self._reloader is not None:
             await self._reloader.look_if_due()
-        backend = self._inline_backend()
         try:
-            reply, told = backend.handle(message)
+            # Loops of several threads may be here at once. A handler takes microseconds, which the interpreter would
+            # hand out one after another anyway; one backend for all of them counts what every key did.
+            with self._inline_lock:
+                reply, told = self._handle_inline(message)
         except Exception as error:  # noqa: BLE001 - as the actor does it: the type alone, never chained
             failure = MessageFailed(type(error).__name__)
         else:
             self.log.emit(told)
-            self._tally_inline(backend)
             return reply
         self.log.emit(
             (
@@ -175,60 +179,68 @@ class SessionService:
         del message
         raise failure
 
-    def _inline_backend(self) -> SessionBackend:
-        """Return this thread's own backend, under the ring in force."""
-        if not self._announced:
-            self._announce()
-            self._inline_since = self._clock()
-            self.log.emit((events.ActorInline(reason="no_lifespan"),))
-        local = self._inline_backends
-        backend: SessionBackend | None = getattr(local, "backend", None)
+    def _handle_inline(self, message: Message) -> tuple[Reply, Sequence[Event]]:
+        """Answer under the ring in force, and tell now and then what each key did."""
+        now = self._clock()
+        backend = self._inline_backend
         if backend is None:
-            backend = local.backend = self._behaviour()
+            self._announce()
+            stopped = self._actor.state is not ActorState.NEW
+            self.log.emit((events.ActorInline(reason="stopped" if stopped else "no_lifespan"),))
+            backend = self._inline_backend = self._behaviour()
+            self._inline_since = now
         elif backend.keyring is not self._keyring:
             backend.handle(Reload(self._keyring))
-        return backend
-
-    def _tally_inline(self, backend: SessionBackend) -> None:
-        now = self._clock()
+        reply, told = backend.handle(message)
         if now - self._inline_since >= TALLY_INTERVAL:
             self._inline_since = now
-            self.log.emit(backend.handle(Tally())[1])
+            told = (*told, *backend.handle(Tally())[1])
+        return reply, told
 
     # --- hosting ------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def host(self) -> AsyncIterator[None]:
-        """Run the actor, the reloader and the tallies while the body runs."""
+        """Run the actor, the reloader and the tallies while the body runs.
+
+        Raises:
+            Exception: what the body raises, as it is and in no group.
+        """
+        failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
-            await tasks.start(self._actor.run)
-            self._announce()
-            if self._reloader is not None:
-                tasks.start_soon(self._reloader.run)
-            tasks.start_soon(self._tally)
             try:
-                yield
+                await tasks.start(self._actor.run)
+                try:
+                    self._announce()
+                    if self._reloader is not None:
+                        tasks.start_soon(self._reloader.run)
+                    tasks.start_soon(self._tally)
+                    yield
+                finally:
+                    await self._end()
+            except Exception as error:  # noqa: BLE001 - raised again below, where no task group wraps it
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            try:
+                raise failure
             finally:
-                with anyio.CancelScope(shield=True):
-                    await self._ask_tally(all_keys=False)
-                    await self._actor.stop()
-                    self.log.flush(everything=True)
-                tasks.cancel_scope.cancel()
+                del failure  # or the error would hold this frame, and this frame the error
+
+    async def _end(self) -> None:
+        """Stop the actor, then tell what its keys did last: also if its host is cancelled, or it has failed before."""
+        with anyio.CancelScope(shield=True):
+            await self._actor.stop()
+        self.log.emit(self._actor.behaviour.handle(Tally())[1])
+        self.log.flush(everything=True)
 
     async def _tally(self) -> None:
-        round_ = 0
-        while True:
+        for round_ in count(1):
             await anyio.sleep(TALLY_INTERVAL)
-            round_ += 1
-            await self._ask_tally(all_keys=round_ % TALLIES_A_FULL_ONE == 0)
+            # An actor that does not answer has said so itself; what it counted is told later.
+            with suppress(ActorError):
+                await self._actor.ask(Tally(all_keys=round_ % TALLIES_A_FULL_ONE == 0), control=True)
             self.log.flush()
-
-    async def _ask_tally(self, *, all_keys: bool) -> None:
-        try:
-            await self._actor.ask(Tally(all_keys=all_keys), control=True)
-        except ActorError:
-            # A failed actor has said so at critical; what it counted is lost with it.
-            return
 
     def _announce(self) -> None:
         if self._announced:
@@ -272,7 +284,8 @@ class SessionService:
         self.log.emit((_life_event(life),))
 
 
-_UNHOSTED = frozenset({ActorState.NEW, ActorState.STOPPED})
+_UNHOSTED = frozenset({ActorState.NEW, ActorState.DRAINING, ActorState.STOPPED})
+"""Without an actor to ask: requests that outlive the lifespan are served inline as those are that never had one."""
 
 
 def _resolve(keyring: object) -> tuple[Keyring, Path | None]:
@@ -297,20 +310,22 @@ def _resolve(keyring: object) -> tuple[Keyring, Path | None]:
 
 
 def _life_event(life: Lifecycle) -> Event:
+    event: Event
     match life:
         case lifecycle.Started():
-            return events.ActorStarted()
+            event = events.ActorStarted()
         case lifecycle.Stopped():
-            return events.ActorStopped(handled=life.handled, unanswered=life.unanswered)
+            event = events.ActorStopped(handled=life.handled, unanswered=life.unanswered)
         case lifecycle.Restarted():
-            return events.ActorRestarted(error_type=life.error_type, where=life.where, restarts=life.restarts)
+            event = events.ActorRestarted(error_type=life.error_type, where=life.where, restarts=life.restarts)
         case lifecycle.Failed():
-            return events.ActorFailed(error_type=life.error_type, where=life.where, restarts=life.restarts)
+            event = events.ActorFailed(error_type=life.error_type, where=life.where, restarts=life.restarts)
         case lifecycle.HandlerFailed():
-            return events.ActorMessageFailed(
+            event = events.ActorMessageFailed(
                 message_type=life.message_type, error_type=life.error_type, where=life.where
             )
         case lifecycle.Overflowed():
-            return events.ActorOverloaded(depth=life.depth)
+            event = events.ActorOverloaded(depth=life.depth)
         case lifecycle.Recovered():
-            return events.ActorRecovered(rejected=life.rejected)
+            event = events.ActorRecovered(rejected=life.rejected)
+    return event

@@ -71,7 +71,7 @@ class Reloader:
         watch: yields when the file may have changed.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a collaborator, named at the one place that wires them
+    def __init__(
         self,
         path: Path,
         keyring: Keyring,
@@ -105,7 +105,7 @@ class Reloader:
         """Looks in a row that found a file it refused; 0 while all is well."""
         return self._failures
 
-    # --- hosted: a task of its own --------------------------------------------------------------------------------------
+    # --- hosted: a task of its own ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Look whenever there may be news, until cancelled."""
@@ -176,7 +176,7 @@ class Reloader:
             self._wake.set()
         return True
 
-    # --- inline: now and then, within a request -------------------------------------------------------------------------
+    # --- inline: now and then, within a request -----------------------------------------------------------------------
 
     async def look_if_due(self) -> None:
         """Look if the last look was longer ago than the polling interval of a service that cannot watch."""
@@ -187,7 +187,7 @@ class Reloader:
         trigger, self._trigger = self._trigger, "poll"
         await self.look(trigger)
 
-    # --- one look -------------------------------------------------------------------------------------------------------
+    # --- one look -----------------------------------------------------------------------------------------------------
 
     async def look(self, trigger: str) -> None:
         """Read the file and put its ring in force if it is another one, valid, and safe after the one in force."""
