@@ -43,6 +43,9 @@ MAX_DUPLICATES = 4
 _ABSENT = frozenset({b"", b"null", b"deleted"})
 """Values that mean "no session": empty, and the clearing values of the reference and of others."""
 
+_SINGLE = -1
+"""Stands for the unnumbered cookie among the numbers."""
+
 _EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
@@ -72,13 +75,12 @@ class CookieReader:
         max_chunks: numbers from 0 to ``max_chunks - 1`` are ours.
     """
 
-    __slots__ = ("_name", "_numbers", "_prefix", "_text")
+    __slots__ = ("_name", "_names", "_numbers")
 
     def __init__(self, name: str, max_chunks: int) -> None:
-        self._text = name
         self._name = name.encode("ascii")
-        self._prefix = self._name + b"-"
-        self._numbers = {str(number).encode("ascii"): number for number in range(max_chunks)}
+        self._names = {_SINGLE: name} | {number: f"{name}-{number}" for number in range(max_chunks)}
+        self._numbers = {text.encode("ascii"): number for number, text in self._names.items()}
 
     def read(self, fields: Iterable[bytes]) -> CookieJarView | None:
         """Return what the Cookie fields hold for this name, or ``None`` if there is nothing.
@@ -86,42 +88,41 @@ class CookieReader:
         Args:
             fields: the values of all Cookie header fields of one request (HTTP/2 may split it).
         """
-        name, prefix, ours = self._name, self._prefix, self._numbers
-        bare = False
-        singles: list[bytes] = []
-        numbers: set[int] = set()
-        chunks: dict[int, list[bytes]] = {}
+        ours = self._numbers
+        found: dict[int, list[bytes]] = {}
         oversized = size = 0
         for field in fields:
             size += len(field)
-            if name not in field:
+            if self._name not in field:
                 continue
             for pair in field.split(b";"):
                 key, separator, value = pair.partition(b"=")
-                key = key.strip(b" \t")
-                if key == name:
-                    if not separator:
-                        continue
-                    bare, values = True, singles
-                elif separator and key.startswith(prefix) and (number := ours.get(key[len(prefix) :])) is not None:
-                    numbers.add(number)
-                    values = chunks.setdefault(number, [])
-                else:
+                number = ours.get(key.strip(b" \t"))
+                if number is None or not separator:
                     continue
+                values = found.setdefault(number, [])
                 value = value.strip(b" \t")
                 if value[:1] == b'"' == value[-1:] and len(value) > 1:
                     value = value[1:-1]
                 if len(value) > MAX_COOKIE:
                     oversized = max(oversized, len(value))
-                elif value not in _ABSENT and len(values) < MAX_DUPLICATES and value not in values:
+                # A last part may well spell "null", a whole token or a first part cannot.
+                elif (
+                    (value not in _ABSENT or (number > 0 and value))
+                    and len(values) < MAX_DUPLICATES
+                    and value not in values
+                ):
                     values.append(value)
-        if not bare and not numbers:
-            return None
-        names: tuple[str, ...] = (self._text,) if bare else ()
-        if numbers:
-            names += tuple(f"{self._text}-{number}" for number in sorted(numbers))
-            chunks = {number: values for number, values in chunks.items() if values}
-        return CookieJarView(names, tuple(singles), chunks, oversized, size)
+        return self._view(found, oversized, size) if found else None
+
+    def _view(self, found: dict[int, list[bytes]], oversized: int, size: int) -> CookieJarView:
+        names = tuple(map(self._names.__getitem__, sorted(found)))
+        singles = tuple(found.pop(_SINGLE, ()))
+        if found:
+            if not found.get(0):
+                found = {number: [one for one in values if one not in _ABSENT] for number, values in found.items()}
+            found = {number: values for number, values in found.items() if values}
+        return CookieJarView(names, singles, found, oversized, size)
 
 
 class CookieWriter:
@@ -170,7 +171,7 @@ class CookieWriter:
         """Cut a token into cookie values.
 
         Raises:
-            SessionTooLargeError: if it does not fit; without the names of the largest entries, which are not known here.
+            SessionTooLargeError: if it does not fit; without the largest entries, which are not known here.
         """
         values = split(token, self.single, self.size)
         if len(token) > self.limit:
