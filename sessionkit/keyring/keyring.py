@@ -144,7 +144,9 @@ class Keyring:
         return len(self.keys)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
+        counts = self.counts()
+        listed = (KeyState.ACTIVE, KeyState.STAGED, KeyState.RETIRED, KeyState.REVOKED)
+        told = ", ".join(f"{counts[state]} {state}" for state in listed if counts[state])
         return f"<Keyring gen {self.generation}: {told}>"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:

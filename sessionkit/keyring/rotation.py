@@ -33,6 +33,7 @@ __all__ = [
     "prune",
     "retire",
     "revoke",
+    "schedule",
     "select",
     "stage",
 ]
@@ -81,6 +82,20 @@ def stage(ring: Keyring, key: Key) -> Keyring:
         key: a staged key.
     """
     return _next(ring, (*ring.keys, key))
+
+
+def schedule(ring: Keyring, name: str, at: float, now: float) -> Keyring:
+    """Let a staged key take over by itself at a time, on every node by its own clock; no new generation.
+
+    Raises:
+        RotationRefused: if not every node can have it by then.
+    """
+    key = select(ring, name)
+    ready = (key.created if key.created is not None else now) + ring.policy.propagation + ring.policy.skew
+    if at < ready:
+        raise RotationRefused(f"key {key.label!r} may not be on every node by then.", allowed_at=ready)
+    moved = [replace(one, activates=at) if one is key else one for one in ring.keys]
+    return Keyring(moved, generation=ring.generation, policy=ring.policy)
 
 
 def promotable_at(ring: Keyring, key: Key) -> float:

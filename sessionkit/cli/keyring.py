@@ -1,0 +1,380 @@
+"""``sessionkit keyring``: the life of a keyring file, one publish a command."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from filelock import FileLock, Timeout
+from rich.table import Table
+
+from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, when
+from sessionkit.exceptions import ConfigurationError, KeyringError
+from sessionkit.keyring import rotation
+from sessionkit.keyring.editor import Editor, NewKey, create
+from sessionkit.keyring.file import DEFAULT_LIFETIME
+from sessionkit.keyring.key import Key, KeyState
+from sessionkit.keyring.keyring import Keyring, Policy
+from sessionkit.keyring.source import SecretSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Make, rotate and check keyring files.", no_args_is_help=True)
+
+Ring = Annotated[Path, typer.Argument(metavar="PATH", help="The keyring file.")]
+Name = Annotated[str, typer.Argument(metavar="KEY", help="Label or id of the key.")]
+Label = Annotated[str | None, typer.Option(help="Label of the new key; a date by default.")]
+Force = Annotated[bool, typer.Option("--force", help="Do it although sessions may be lost.")]
+SecretEnv = Annotated[str | None, typer.Option(help="Take the new secret from this environment variable.")]
+SecretFile = Annotated[str | None, typer.Option(help="Take the new secret from this file, relative to the keyring.")]
+SecretCommand = Annotated[
+    list[str] | None, typer.Option(help="Take the new secret from a command: give this once for each of its words.")
+]
+
+
+@contextmanager
+def _editing(path: Path, *, as_json: bool) -> Iterator[Editor]:
+    """Hold the file's lock and open it."""
+    with failing(as_json=as_json):
+        if not path.exists():
+            raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path)
+        lock = FileLock(path.resolve().with_name(f".{path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise KeyringError(
+                "file", "is being changed by another command", "Wait for it, look at the result, try again.", path=path
+            ) from None
+        except OSError as error:
+            raise KeyringError(
+                "file", f"cannot be locked ({error.strerror})", "Check the folder's permissions.", path=path
+            ) from None
+        try:
+            yield Editor(path)
+        finally:
+            lock.release()
+
+
+def _label(ring: Keyring | None, wanted: str | None, moment: float) -> str:
+    """Return a label that the ring does not have yet: as wanted, or a date."""
+    if wanted is not None:
+        return wanted
+    base = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
+    taken = set() if ring is None else {key.label for key in ring.keys}
+    number, label = 1, base
+    while label in taken:
+        number += 1
+        label = f"{base}-{number}"
+    return label
+
+
+def _new_key(
+    ring: Keyring,
+    path: Path,
+    label: str | None,
+    moment: float,
+    env: str | None = None,
+    file: str | None = None,
+    command: list[str] | None = None,
+) -> NewKey:
+    """Make a staged key: generated, or from where an option says."""
+    told: dict[str, Any] = {"env": env, "file": file, "command": command or None}
+    told = {way: value for way, value in told.items() if value is not None}
+    named = _label(ring, label, moment)
+    if not told:
+        return NewKey.generate(named, KeyState.STAGED, moment)
+    try:
+        octets = SecretSource(**told).resolve(path.resolve().parent)
+    except ConfigurationError as error:
+        raise KeyringError(f"secret {error.field}", error.problem, error.remedy, label=named) from None
+    return NewKey(Key.from_secret(octets, label=named, state=KeyState.STAGED, created=moment), told)
+
+
+def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
+    seals = ring.active(moment)
+    return [
+        {
+            "label": key.label,
+            "kid": key.kid,
+            "state": key.state.value,
+            "seals": key is seals,
+            "created": when(key.created),
+            "activates": when(key.activates),
+            "retired": when(key.retired),
+            "revoked": when(key.revoked),
+            "prune_after": when(key.prune_after),
+        }
+        for key in ring.keys
+    ]
+
+
+def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
+    return {"generation": ring.generation, "digest": ring.digest, **more, "keys": _described(ring, moment)}
+
+
+@app.command()
+def init(
+    path: Ring,
+    propagation: Annotated[
+        float, typer.Option(min=0, help="Seconds until every process has loaded a publish.")
+    ] = 300.0,
+    skew: Annotated[float, typer.Option(min=0, help="Seconds that two clocks may differ by.")] = 300.0,
+    token_lifetime: Annotated[
+        float, typer.Option(min=1, help="Seconds a session may go without being renewed: at least every max_age.")
+    ] = DEFAULT_LIFETIME,
+    as_json: AsJson = False,
+) -> None:
+    """Write a first ring: one active key, one staged key, mode 0600."""
+    moment = now()
+    first = NewKey.generate(_label(None, None, moment), KeyState.ACTIVE, moment)
+    policy = Policy(propagation, skew, token_lifetime)
+    with failing(as_json=as_json):
+        alone = Keyring([first.key], generation=1, policy=policy)
+        second = NewKey.generate(_label(alone, None, moment), KeyState.STAGED, moment)
+        ring = Keyring([first.key, second.key], generation=1, policy=policy)
+        create(path, ring, {first.key.kid: first, second.key.kid: second})
+    say(
+        f"{path}: {ring!r}. Key {first.key.kid} seals, {second.key.kid} stands by.",
+        _facts(ring, moment),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def stage(
+    path: Ring,
+    label: Label = None,
+    secret_env: SecretEnv = None,
+    secret_file: SecretFile = None,
+    secret_command: SecretCommand = None,
+    activates: Annotated[
+        datetime | None,
+        typer.Option(help="Let it take over by itself at this time (UTC).", formats=["%Y-%m-%dT%H:%M:%SZ"]),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a key that opens at once and seals only when its time has come."""
+    moment = now()
+    with _editing(path, as_json=as_json) as editor:
+        new = _new_key(editor.ring, path, label, moment, secret_env, secret_file, secret_command)
+        ring = rotation.stage(editor.ring, new.key)
+        if activates is not None:
+            ring = rotation.schedule(ring, new.key.kid, _utc(activates), moment)
+            scheduled = rotation.select(ring, new.key.kid)
+            new = NewKey(scheduled, new.secret)
+        editor.publish(ring, {new.key.kid: new})
+    say(f"key {new.key.kid} ({new.key.label}) is staged.", _facts(ring, moment, staged=new.key.kid), as_json=as_json)
+
+
+@app.command()
+def promote(
+    path: Ring,
+    at: Annotated[
+        datetime | None,
+        typer.Option(help="Take over at this time (UTC) on every node.", formats=["%Y-%m-%dT%H:%M:%SZ"]),
+    ] = None,
+    label: Label = None,
+    secret_env: SecretEnv = None,
+    secret_file: SecretFile = None,
+    secret_command: SecretCommand = None,
+    no_successor: Annotated[bool, typer.Option("--no-successor", help="Stage no new key in the same publish.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let the staged key take over, retire the active one, and stage a fresh one: one publish."""
+    moment = now()
+    with _editing(path, as_json=as_json) as editor:
+        before = editor.ring
+        new = None
+        if not no_successor:
+            new = _new_key(before, path, label, moment, secret_env, secret_file, secret_command)
+        ring = rotation.promote(
+            before,
+            moment,
+            successor=None if new is None else new.key,
+            at=None if at is None else _utc(at),
+            force=force,
+        )
+        editor.publish(ring, {} if new is None else {new.key.kid: new})
+    seals = ring.active(moment if at is None else max(moment, _utc(at)))
+    text = f"key {seals.kid} ({seals.label}) seals{'' if at is None else f' from {when(_utc(at))}'}."
+    say(text, _facts(ring, moment, active=seals.kid, staged=None if new is None else new.key.kid), as_json=as_json)
+
+
+@app.command()
+def retire(path: Ring, key: Name, as_json: AsJson = False) -> None:
+    """Retire a staged key that is not to take over."""
+    moment = now()
+    with _editing(path, as_json=as_json) as editor:
+        ring = rotation.retire(editor.ring, key, moment)
+        editor.publish(ring)
+    say(f"key {key} is retired.", _facts(ring, moment), as_json=as_json)
+
+
+@app.command()
+def revoke(
+    path: Ring,
+    key: Name,
+    label: Label = None,
+    secret_env: SecretEnv = None,
+    secret_file: SecretFile = None,
+    secret_command: SecretCommand = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse a key from now on; if it is the active one, the staged key takes over in the same publish."""
+    moment = now()
+    with _editing(path, as_json=as_json) as editor:
+        target = rotation.select(editor.ring, key)
+        new = None
+        if target.state in {KeyState.ACTIVE, KeyState.STAGED}:
+            new = _new_key(editor.ring, path, label, moment, secret_env, secret_file, secret_command)
+        ring = rotation.revoke(editor.ring, key, moment, successor=None if new is None else new.key)
+        if new is not None:
+            new = NewKey(rotation.select(ring, new.key.kid), new.secret)
+        editor.publish(ring, {} if new is None else {new.key.kid: new})
+    seals = ring.active(moment)
+    say(
+        f"key {target.kid} is revoked; key {seals.kid} seals.",
+        _facts(ring, moment, revoked=target.kid),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def prune(
+    path: Ring,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys to prune; all that may go.")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take out retired keys whose last session has ended, and old revoked ones."""
+    moment = now()
+    with _editing(path, as_json=as_json) as editor:
+        before = editor.ring
+        ring = rotation.prune(before, moment, keys or (), force=force)
+        editor.publish(ring)
+    gone = [key.kid for key in before.keys if ring.find(key.id) is None]
+    say(f"pruned: {', '.join(gone)}.", _facts(ring, moment, pruned=gone), as_json=as_json)
+
+
+@app.command()
+def check(
+    old: Annotated[Path, typer.Argument(help="The keyring file in force.")],
+    new: Annotated[Path, typer.Argument(help="The keyring file to publish after it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say whether publishing NEW after OLD is safe: a gate for a deployment pipeline."""
+    with failing(as_json=as_json):
+        found = rotation.check(Keyring.load(old), Keyring.load(new))
+    if found:
+        lines = [f"{one.condition}: {one.reason}. {one.remedy}" for one in found]
+        facts = [
+            {
+                "condition": one.condition,
+                "kid": one.kid,
+                "label": one.label,
+                "reason": one.reason,
+                "remedy": one.remedy,
+            }
+            for one in found
+        ]
+        refuse("\n".join(lines), as_json=as_json, violations=facts)
+    say("safe to publish.", {"violations": []}, as_json=as_json)
+
+
+@app.command()
+def status(path: Ring, as_json: AsJson = False) -> None:
+    """Show the keys, their ages, the digest to compare, and what to do next."""
+    moment = now()
+    with failing(as_json=as_json):
+        ring = Keyring.load(path)
+    advice = _advice(ring, moment)
+    if as_json:
+        say("", _facts(ring, moment, next=advice), as_json=True)
+        return
+    console.print(f"{path}: generation {ring.generation}, digest {ring.digest}", markup=False)
+    table = Table("label", "kid", "state", "seals", "for", "prune after", box=None, pad_edge=False)
+    seals = ring.active(moment)
+    for key in ring.keys:
+        since = key.revoked or key.retired or key.activates or key.created
+        table.add_row(
+            key.label,
+            key.kid,
+            key.state.value,
+            "yes" if key is seals else "",
+            "-" if since is None else _span(moment - since),
+            when(key.prune_after) or "-",
+        )
+    console.print(table)
+    console.print(f"next: {advice}", markup=False)
+
+
+@app.command()
+def timeline(path: Ring, as_json: AsJson = False) -> None:
+    """List what happened to each key and what will, in order."""
+    moment = now()
+    with failing(as_json=as_json):
+        ring = Keyring.load(path)
+    happenings = sorted(_happenings(ring), key=lambda one: one[0])
+    if as_json:
+        facts = [
+            {"time": when(time), "kid": key.kid, "label": key.label, "what": what} for time, key, what in happenings
+        ]
+        say("", {"timeline": facts, "now": when(moment)}, as_json=True)
+        return
+    told_now = False
+    for time, key, what in happenings:
+        if not told_now and time > moment:
+            told_now = True
+            console.print(f"{when(moment)}  now", markup=False)
+        console.print(f"{when(time)}  {key.kid}  {what:<11} {key.label}", markup=False)
+    if not told_now:
+        console.print(f"{when(moment)}  now", markup=False)
+
+
+def _happenings(ring: Keyring) -> Iterator[tuple[float, Key, str]]:
+    for key in ring.keys:
+        for time, what in (
+            (key.created, "created"),
+            (key.activates, "activates"),
+            (key.retired, "retired"),
+            (key.revoked, "revoked"),
+            (key.prune_after, "prune after"),
+        ):
+            if time is not None:
+                yield time, key, what
+
+
+def _advice(ring: Keyring, moment: float) -> str:
+    """Say what to do next."""
+    staged = [key for key in ring.keys if key.state is KeyState.STAGED]
+    over = [key for key in ring.keys if key.state is KeyState.RETIRED and moment >= rotation.prunable_at(ring, key)]
+    if not staged:
+        return "stage a key, so that one stands by: sessionkit keyring stage PATH"
+    if over:
+        return f"prune {', '.join(key.label for key in over)}: sessionkit keyring prune PATH"
+    ready = min(rotation.promotable_at(ring, key) for key in staged)
+    if moment < ready:
+        return f"wait; the staged key may be promoted from {when(ready)}"
+    return "all is well; promote when the active key is due: sessionkit keyring promote PATH"
+
+
+def _utc(moment: datetime) -> float:
+    return moment.replace(tzinfo=UTC).timestamp()
+
+
+def _span(seconds: float) -> str:
+    sign = "" if seconds >= 0 else "in "
+    seconds = abs(seconds)
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{sign}{seconds / size:.0f} {name}"
+    return f"{sign}{seconds:.0f} s"

@@ -1,0 +1,69 @@
+"""What the commands have in common: text for people, JSON for programs, and exit statuses.
+
+Exit status 0: done. 1: refused or failed, with the reason. 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from sessionkit.exceptions import ConfigurationError, RotationRefused, SessionKitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["AsJson", "console", "failing", "now", "refuse", "say", "when"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def now() -> float:
+    """Return whole Unix seconds: keyring files hold no fractions."""
+    return float(int(time.time()))
+
+
+def when(moment: float | None) -> str | None:
+    """Return Unix seconds as ISO 8601."""
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def say(text: str, facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print the outcome: text, or facts as JSON."""
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        console.print(text, markup=False)
+
+
+def refuse(reason: str, *, as_json: bool, **facts: object) -> NoReturn:
+    """Print why not, and end with exit status 1."""
+    if as_json:
+        typer.echo(json.dumps({"refused": reason, **facts}))
+    else:
+        errors.print(reason, markup=False)
+    raise typer.Exit(1)
+
+
+@contextmanager
+def failing(*, as_json: bool) -> Iterator[None]:
+    """Turn the package's errors into a message and exit status 1."""
+    try:
+        yield
+    except RotationRefused as error:
+        allowed = when(error.allowed_at)
+        text = str(error) if allowed is None or as_json else f"{error} Allowed from {allowed}."
+        refuse(text, as_json=as_json, allowed_at=allowed)
+    except ConfigurationError as error:
+        refuse(str(error), as_json=as_json, field=error.field, line=error.line)
+    except SessionKitError as error:
+        refuse(str(error), as_json=as_json)
