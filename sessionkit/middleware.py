@@ -198,6 +198,10 @@ class _Lifespan:
         return message
 
     async def _watched_send(self, message: ASGIMessage) -> None:
+        if not message["type"].startswith("lifespan."):
+            # It takes every scope for a request. Servers refuse such a message likewise.
+            msg = f"{message['type']!r} is no message of a lifespan"
+            raise RuntimeError(msg)
         self._answered.add(message["type"])
         await self._send(message)
 
@@ -458,14 +462,9 @@ def _untidy(received: Received) -> bool:
 
 def _shared(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether the application lets caches that serve several people store the response."""
-    for name, value in headers:
-        if name.lower() == b"cache-control":
-            directives = {directive.strip().partition(b"=")[0] for directive in value.lower().split(b",")}
-            if directives & {b"private", b"no-store"}:
-                return False
-            if directives & {b"public", b"s-maxage", b"max-age"}:
-                return True
-    return False
+    said = b",".join(value for name, value in headers if name.lower() == b"cache-control")
+    directives = {directive.strip().partition(b"=")[0] for directive in said.lower().split(b",")}
+    return not directives & {b"private", b"no-store"} and bool(directives & {b"public", b"s-maxage", b"max-age"})
 
 
 def _sets(header: tuple[bytes, bytes], names: frozenset[str]) -> bool:
