@@ -303,6 +303,7 @@ class _Exchange:
         self._decided = True
         if self._changed():
             self._lost("websocket")
+        self._session.accessed = False
         await self._pass_on(message, "websocket_open")
 
     async def _respond(self, message: ASGIMessage, scope_type: str) -> None:
@@ -312,6 +313,8 @@ class _Exchange:
             return
         value = self._value()
         touched = self._session.accessed or value is not self._session
+        # From here on it tells whether another task was at it while or after it was saved.
+        self._session.accessed = False
         if not touched and not _untidy(self._received):
             await self._pass_on(message, _CLOSED[scope_type])
             return
@@ -390,9 +393,7 @@ class _Exchange:
             if self._outer is not _MISSING:
                 scope["session"] = mine
         self._closed = closes
-        session = self._session
-        session.accessed = False
-        session.close(closes, strict=self._middleware.config.strict, on_late_write=self._on_late_write)
+        self._session.close(closes, strict=self._middleware.config.strict, on_late_write=self._on_late_write)
 
     # --- what became of the session -----------------------------------------------------------------------------------
 

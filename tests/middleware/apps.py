@@ -110,6 +110,7 @@ class Site:
         self._current: ASGIApp = page()
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"  # as applications that have never heard of lifespan
         await self._current(scope, receive, send)
 
     async def run(self, app: ASGIApp, url: str = "/", *, method: str = "GET", **options: Any) -> Response:
