@@ -313,14 +313,14 @@ class _Exchange:
             return
         value = self._value()
         touched = self._session.accessed or value is not self._session
-        # From here on it tells whether another task was at it while or after it was saved.
-        self._session.accessed = False
         if not touched and not _untidy(self._received):
             await self._pass_on(message, _CLOSED[scope_type])
             return
         headers = list(message.get("headers") or ())
         saved = await self._save(message, value, touched=touched, headers=headers, scope_type=scope_type)
         self._stored = saved.stored
+        # From here on it tells whether anybody was at it after it was saved: also another task, during the send below.
+        self._session.accessed = False
         told = self._add_headers(headers, saved, touched=touched)
         await self._pass_on({**message, "headers": headers}, _CLOSED[scope_type])
         if saved.events or told:
