@@ -19,15 +19,19 @@ from sessionkit.audit.events import SCHEMA, Event, Level, timestamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["MAX_TEXT", "AuditLog", "Sink"]
+__all__ = ["MAX_TEXT", "AuditLog", "Sink", "clean"]
 
 MAX_TEXT = 128
 """Characters of a free string that are kept."""
 
 _log = logging.getLogger("sessionkit.audit")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Console, key-value and logfmt renderers pass newlines and escapes on: a forged line, or a terminal taken over."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Console, key-value and logfmt renderers pass newlines and escapes on: a forged line, or a terminal taken over.
+
+Marks of writing direction are among them: they show a line in another order than it is written in. Lone surrogates
+cannot be encoded.
+"""
 
 _FLUSH_EVERY = 5.0
 """Seconds between looks for summaries that are due, while events come in."""
@@ -129,12 +133,12 @@ class AuditLog:
         except Exception as error:  # noqa: BLE001 - a sink may raise anything, and no request may suffer from it
             self.failures += 1
             if self.failures == 1:
-                # The type alone: the error's text may hold the line.
-                _log.error(  # noqa: TRY400 - no traceback: its frames hold the line
+                # The type alone: the error's text may hold the line, and so may the frames of its traceback.
+                _log.error(
                     "an audit line could not be written (%s); further failures are only counted", type(error).__name__
                 )
 
 
 def clean(text: str) -> str:
     """Return text without control characters, cut to ``MAX_TEXT``."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[: MAX_TEXT + 1])[:MAX_TEXT]
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[:MAX_TEXT])
