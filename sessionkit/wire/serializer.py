@@ -53,8 +53,8 @@ _MIN_INT: Final = -_MAX_INT
 
 _MARK: Final = "$"
 
-_SHOWN = 60
-"""Characters shown of a key in the path of an error."""
+_SHOWN: Final = 40
+"""Characters shown of a key, and steps shown of a path, in an error."""
 
 _SMALL: Final = 10**9
 """Integers below are shown as keys; there is a limit to those Python turns into text."""
@@ -94,7 +94,10 @@ class Serializer:
         Raises:
             SerializationError: if something in it cannot be stored.
         """
-        data = dict.copy(value) if isinstance(value, dict) else value
+        data: Any = value
+        if type(data) is not dict and issubclass(type(data), dict):
+            # Not by dict.copy: for a subclass with an __iter__ of its own that calls its methods.
+            data = dict(dict.items(data))
         try:
             if type(data) is dict and _is_plain(data, MAX_DEPTH):
                 return to_json(data), False
@@ -283,7 +286,7 @@ def _step(step: object) -> str:
     if isinstance(step, _Verbatim):
         return step
     if isinstance(step, str):
-        return f"[{json.dumps(step[:_SHOWN])}]"
+        return f"[{json.dumps(str.__str__(step)[:_SHOWN])}]"
     if type(step) is int and abs(step) < _SMALL:
         return f"[{step}]"
     return f"[<{type(step).__qualname__}>]"
