@@ -10,7 +10,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command; say what to install if its libraries are missing."""
     try:
-        from sessionkit.cli.main import app  # noqa: PLC0415 - typer, rich and filelock come with an extra
+        from sessionkit.cli.app import app  # noqa: PLC0415 - typer, rich and filelock come with an extra
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] == "sessionkit":
             raise

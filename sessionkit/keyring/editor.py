@@ -16,7 +16,6 @@ import io
 import os
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -31,6 +30,7 @@ from sessionkit.keyring.key import Key, KeyState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from sessionkit.keyring.keyring import Keyring
 
@@ -41,6 +41,9 @@ _HEADER = """\
 # `sessionkit keyring status FILE` says how it stands and what to do next; the other commands of that group change it.
 # People may edit it too: raise `generation` with every change, and publish one change at a time.
 """
+
+_POSIX = os.name == "posix"
+"""Elsewhere a folder cannot be opened to be flushed."""
 
 _DATES = ("created", "activates", "retired", "revoked", "prune_after")
 
@@ -239,7 +242,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":
+    if not _POSIX:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

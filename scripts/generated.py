@@ -1,0 +1,88 @@
+"""What is generated from the code: the tables of the README.
+
+``scripts/generate`` writes them; the test suite fails when one is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from sessionkit.audit.events import CATALOGUE, Level
+from sessionkit.config import SessionConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_SECTION = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def files() -> dict[Path, str]:
+    """Return what every generated file should hold."""
+    readme = ROOT / "README.md"
+    return {
+        readme: with_tables(readme.read_text("utf-8")),
+    }
+
+
+def with_tables(text: str) -> str:
+    """Return a README with its generated sections renewed."""
+    tables = {"configuration": configuration, "audit": audit}
+
+    def renew(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{tables[match['name']]()}\n{match[3]}"
+
+    return _SECTION.sub(renew, text)
+
+
+def configuration() -> str:
+    """Return the table of settings."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    rows += _settings(SessionConfig, "")
+    return "\n".join(rows) + "\n"
+
+
+def _settings(model: type[BaseModel], prefix: str) -> list[str]:
+    rows: list[str] = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            rows += _settings(inner, f"{prefix}{name}.")
+            continue
+        default = field.get_default(call_default_factory=True)
+        rows.append(f"| `{prefix}{name}` | {_shown(default)} | {field.description} |")
+    return rows
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, frozenset):
+        return "both" if len(default) == 2 else ", ".join(sorted(default))  # noqa: PLR2004 - http and websocket
+    if default is None or default in ("", {}):
+        return "–"
+    return f"`{json.dumps(default)}`"
+
+
+def audit() -> str:
+    """Return the table of events."""
+    rows = ["| event | level | when | fields |", "|---|---|---|---|"]
+    for name, event in CATALOGUE.items():
+        when = " ".join((event.__doc__ or "").split())
+        told = ", ".join(f"`{field.name}`" for field in fields(event))
+        mark = " ⚡" if event.hostile else ""
+        rows.append(f"| `{name}`{mark} | {Level(event.level).name.lower()} | {when} | {told or '–'} |")
+    rows += ["", "⚡ marks what a client can cause at will."]
+    return "\n".join(rows) + "\n"
+
+
+def main() -> None:
+    """Write every generated file."""
+    for path, text in files().items():
+        path.write_text(text, "utf-8")
+        print(path.relative_to(ROOT))  # noqa: T201 - a script
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,332 @@
+"""``sessionkit keyring``: every command, its refusals, its JSON and its exit statuses."""
+
+from __future__ import annotations
+
+import base64
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from filelock import FileLock
+
+from sessionkit.keyring.key import KeyState
+from sessionkit.keyring.keyring import Keyring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Command
+
+DAY = 86_400.0
+
+
+def states(path: Path) -> list[str]:
+    """Return the states of a file's keys, in its order."""
+    return [key.state.value for key in Keyring.load(path)]
+
+
+def test_init_writes_one_active_and_one_staged_key(command: Command) -> None:
+    """``init`` makes a ring that is ready to rotate, readable by its owner alone, with random secrets of 32 octets."""
+    done = command.keyring("init", "--propagation", "60", "--skew", "5", "--token-lifetime", "3600.5", "--json")
+    assert done.status == 0
+    ring = Keyring.load(command.path)
+    assert done.facts["digest"] == ring.digest
+    assert [key["state"] for key in done.facts["keys"]] == ["active", "staged"] == states(command.path)
+    assert (ring.generation, ring.policy.propagation, ring.policy.skew, ring.policy.token_lifetime) == (
+        1,
+        60,
+        5,
+        3600.5,
+    )
+    assert stat.S_IMODE(command.path.stat().st_mode) == 0o600
+    assert all(key.created == command.clock.now for key in ring)
+
+
+def test_init_never_replaces_a_file(command: Command) -> None:
+    """``init`` on a file that exists is refused and leaves it as it is."""
+    command.keyring("init")
+    before = command.path.read_bytes()
+    done = command.keyring("init")
+    assert done.status == 1
+    assert "exists already" in done.err
+    assert command.path.read_bytes() == before
+    assert len(list(command.path.parent.iterdir())) == 1
+
+
+def test_promote_waits_until_every_node_has_the_staged_key(command: Command) -> None:
+    """``promote`` before propagation and skew are over is refused, and says from when it is allowed."""
+    command.keyring("init", "--propagation", "60", "--skew", "5")
+    command.clock.advance(64)
+    before = command.path.read_bytes()
+    done = command.keyring("promote")
+    assert done.status == 1
+    assert "Allowed from 2027-01-15T08:01:05Z." in done.err
+    told = command.keyring("promote", "--json")
+    assert told.status == 1
+    assert told.facts["allowed_at"] == "2027-01-15T08:01:05Z"
+    assert command.path.read_bytes() == before
+    command.clock.advance(1)
+    assert command.keyring("promote").status == 0
+
+
+def test_promote_is_one_publish(command: Command) -> None:
+    """``promote`` activates the staged key, retires the active one with its dates and stages a fresh one, at once."""
+    command.keyring("init", "--propagation", "0", "--skew", "0", "--token-lifetime", "100")
+    first, second = Keyring.load(command.path).keys
+    command.clock.advance(10)
+    done = command.keyring("promote", "--label", "third", "--json")
+    ring = Keyring.load(command.path)
+    assert done.facts["active"] == second.kid
+    assert ring.generation == 2
+    assert ring.active(command.clock.now).id == second.id
+    retired = ring.find(first.id)
+    assert retired is not None
+    assert (retired.state, retired.retired) == (KeyState.RETIRED, command.clock.now)
+    assert retired.prune_after == command.clock.now + 100
+    assert [key.label for key in ring if key.state is KeyState.STAGED] == ["third"]
+
+
+def test_promote_by_force(command: Command) -> None:
+    """``--force`` promotes at once; without a staged key even that is refused."""
+    command.keyring("init")
+    assert command.keyring("promote", "--force", "--no-successor").status == 0
+    assert states(command.path) == ["retired", "active"]
+    done = command.keyring("promote", "--force")
+    assert done.status == 1
+    assert "no key is staged" in done.err
+
+
+def test_promote_at_a_time(command: Command) -> None:
+    """``promote --at`` publishes now and lets every node change by its own clock then."""
+    command.keyring("init", "--propagation", "60", "--skew", "5")
+    first, second = Keyring.load(command.path).keys
+    done = command.keyring("promote", "--at", "2027-01-15T09:00:00Z", "--no-successor")
+    assert done.status == 0, done.err
+    assert "from 2027-01-15T09:00:00Z" in done.out
+    ring = Keyring.load(command.path)
+    assert ring.active(command.clock.now).id == first.id
+    assert ring.active(command.clock.now + 3600).id == second.id
+
+
+@pytest.mark.parametrize("way", ["env", "file", "command"])
+def test_stage_takes_secrets_from_elsewhere(command: Command, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``stage`` can name a secret in an environment variable, a file or a command instead of making one."""
+    secret = bytes(range(32))
+    text = base64.b64encode(secret).decode()
+    monkeypatch.setenv("NEXT_SECRET", text)
+    (command.path.parent / "next").write_text(text)
+    options = {
+        "env": ["--secret-env", "NEXT_SECRET"],
+        "file": ["--secret-file", "next"],
+        "command": ["--secret-command", "cat", "--secret-command", "next"],
+    }
+    command.keyring("init")
+    done = command.keyring("stage", "--label", "next", *options[way])
+    assert done.status == 0, done.err
+    staged = Keyring.load(command.path).keys[-1]
+    assert (staged.label, staged.kid, staged.state) == ("next", "b35e5601", KeyState.STAGED)
+    assert text not in command.path.read_text()
+    assert text not in done.out
+
+
+def test_stage_with_a_secret_that_is_not_there(command: Command) -> None:
+    """A secret that cannot be fetched is named, and the file is left alone."""
+    command.keyring("init")
+    before = command.path.read_bytes()
+    done = command.keyring("stage", "--secret-env", "NO_SUCH_VARIABLE")
+    assert done.status == 1
+    assert "NO_SUCH_VARIABLE is not set" in done.err
+    assert command.path.read_bytes() == before
+
+
+def test_stage_for_a_time(command: Command) -> None:
+    """A key can be staged with the time of its take-over, not before every node can have it."""
+    command.keyring("init")
+    done = command.keyring("stage", "--activates", "2027-01-15T08:05:00Z")
+    assert done.status == 1
+    assert "Allowed from 2027-01-15T08:10:00Z" in done.err
+    done = command.keyring("stage", "--activates", "2027-01-15T10:00:00Z", "--json")
+    assert done.status == 0
+    ring = Keyring.load(command.path)
+    assert ring.active(command.clock.now + 7200).kid == done.facts["staged"]
+    assert "activates: 2027-01-15T10:00:00Z" in command.path.read_text()
+
+
+def test_retire(command: Command) -> None:
+    """``retire`` takes a staged key out of the line; the active one cannot be retired, nor a key that is not there."""
+    command.keyring("init")
+    active, staged = Keyring.load(command.path).keys
+    assert command.keyring("retire", staged.label).status == 0
+    assert states(command.path) == ["active", "retired"]
+    for name, problem in ((active.kid, "is active"), (staged.kid, "is retired already"), ("nobody", "has no key")):
+        done = command.keyring("retire", name)
+        assert done.status == 1
+        assert problem in done.err
+
+
+def test_revoke_the_active_key(command: Command) -> None:
+    """Revoking the active key lets the staged one take over and stages a fresh one, in one publish, without waiting."""
+    command.keyring("init")
+    active, staged = Keyring.load(command.path).keys
+    done = command.keyring("revoke", active.label, "--json")
+    assert done.status == 0
+    ring = Keyring.load(command.path)
+    assert ring.generation == 2
+    assert ring.active(command.clock.now).id == staged.id
+    assert states(command.path) == ["revoked", "active", "staged"]
+    assert command.keyring("revoke", active.label).status == 1
+
+
+def test_revoke_without_a_staged_key(command: Command) -> None:
+    """If nothing stands by, a fresh key becomes active."""
+    command.keyring("init")
+    active, staged = Keyring.load(command.path).keys
+    command.keyring("retire", staged.kid)
+    assert command.keyring("revoke", active.kid).status == 0
+    assert states(command.path) == ["revoked", "retired", "active"]
+
+
+def test_revoke_a_retired_key(command: Command) -> None:
+    """Revoking a retired key touches no other."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    command.keyring("promote")
+    first = Keyring.load(command.path).keys[0]
+    assert command.keyring("revoke", first.kid).status == 0
+    assert states(command.path) == ["revoked", "active", "staged"]
+
+
+def test_prune_refuses_before_the_last_session_has_ended(command: Command) -> None:
+    """``prune`` names the time from which it is safe, prunes then, and tells what it pruned."""
+    command.keyring("init", "--propagation", "10", "--skew", "5", "--token-lifetime", "100")
+    command.clock.advance(15)
+    command.keyring("promote")
+    first = Keyring.load(command.path).keys[0]
+    command.clock.advance(114)
+    for words in ((), (first.label,)):
+        done = command.keyring("prune", *words)
+        assert done.status == 1
+        assert "Allowed from 2027-01-15T08:02:10Z." in done.err
+    command.clock.advance(1)
+    done = command.keyring("prune", "--json")
+    assert done.status == 0
+    assert done.facts["pruned"] == [first.kid]
+    assert states(command.path) == ["active", "staged"]
+    done = command.keyring("prune")
+    assert done.status == 1
+    assert "no key is retired or revoked" in done.err
+
+
+def test_prune_never_takes_a_key_in_use(command: Command) -> None:
+    """The active and the staged key are not pruned, by no force; a retired one is, by force."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    command.keyring("promote")
+    retired, active, staged = Keyring.load(command.path).keys
+    for key in (active, staged):
+        assert command.keyring("prune", key.label, "--force").status == 1
+    assert command.keyring("prune", retired.label, "--force").status == 0
+    assert states(command.path) == ["active", "staged"]
+
+
+def test_check_is_a_gate(command: Command, tmp_path: Path) -> None:
+    """``check OLD NEW`` ends with 0 if the publish is safe, else with 1 and every violated condition."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    old = tmp_path / "old.yaml"
+    old.write_bytes(command.path.read_bytes())
+    old.chmod(0o600)
+    command.keyring("promote")
+    assert command("keyring", "check", str(old), str(command.path)).status == 0
+    assert command("keyring", "check", str(old), str(command.path), "--json").facts == {"violations": []}
+    done = command("keyring", "check", str(command.path), str(old))
+    assert done.status == 1
+    assert done.err.startswith("C2: generation goes back from 2 to 1")
+    facts = command("keyring", "check", str(command.path), str(old), "--json").facts
+    assert [violation["condition"] for violation in facts["violations"]] == ["C2", "C1"]
+    assert all(violation["remedy"] for violation in facts["violations"])
+
+
+def test_status_says_what_to_do_next(command: Command) -> None:
+    """``status`` shows states, ages and the digest, and advises the next step at each stage of a rotation."""
+    command.keyring("init", "--propagation", "10", "--skew", "5", "--token-lifetime", "100")
+    command.clock.advance(7)
+    done = command.keyring("status")
+    assert done.status == 0
+    assert Keyring.load(command.path).digest in done.out
+    assert "7 s" in done.out
+    assert "next: wait; the staged key may be promoted from 2027-01-15T08:00:15Z" in done.out
+    command.clock.advance(60)
+    assert "1 min" in command.keyring("status").out
+    assert "next: all is well" in command.keyring("status").out
+    command.keyring("promote", "--no-successor")
+    assert command.keyring("status", "--json").facts["next"].startswith("stage a key")
+    command.keyring("stage")
+    command.clock.advance(2 * DAY)
+    assert command.keyring("status", "--json").facts["next"].startswith("prune ")
+    assert "2 d" in command.keyring("status").out
+    command.clock.now -= 3 * DAY
+    assert "in 1 d" in command.keyring("status").out
+
+
+def test_timeline_lists_past_and_future(command: Command) -> None:
+    """``timeline`` puts the life of every key in order, with the present between past and future."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    assert command.keyring("timeline").out.rstrip().endswith("now")
+    command.clock.advance(DAY)
+    command.keyring("promote")
+    lines = command.keyring("timeline").out.splitlines()
+    assert [line.split()[2] for line in lines if "now" not in line] == [
+        "created", "created", "retired", "activates", "created", "prune"
+    ]  # fmt: skip
+    assert [line for line in lines if line.endswith("now")] == [lines[-2]]
+    facts = command.keyring("timeline", "--json").facts
+    assert facts["now"] == "2027-01-16T08:00:00Z"
+    assert facts["timeline"][-1]["what"] == "prune after"
+
+
+def test_labels_of_one_day_differ(command: Command) -> None:
+    """Keys made on one day get labels that differ."""
+    command.keyring("init")
+    command.keyring("stage")
+    command.keyring("stage")
+    labels = [key.label for key in Keyring.load(command.path)]
+    assert labels == ["2027-01-15", "2027-01-15-2", "2027-01-15-3", "2027-01-15-4"]
+
+
+@pytest.mark.parametrize("name", ["status", "promote", "prune", "timeline", "stage"])
+def test_a_file_that_is_not_there(command: Command, name: str) -> None:
+    """Every command says that a file is missing, and ends with 1."""
+    done = command.keyring(name)
+    assert done.status == 1
+    assert "keyring.yaml" in done.err
+
+
+def test_two_writers_at_once(command: Command) -> None:
+    """While one command changes the file, another is told so and changes nothing."""
+    command.keyring("init")
+    before = command.path.read_bytes()
+    with FileLock(command.path.with_name(f".{command.path.name}.lock")):
+        done = command.keyring("stage")
+    assert done.status == 1
+    assert "is being changed by another command" in done.err
+    assert command.path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_locked(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in which no lock can be made is named as the problem."""
+    command.keyring("init")
+
+    def deny(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", deny)
+    done = command.keyring("stage")
+    assert done.status == 1
+    assert "cannot be locked (Permission denied)" in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["keyring", "nonsense"], ["keyring", "init"], ["keyring", "init", "x", "--skew", "-1"], ["keyring", "check", "a"]],
+)
+def test_wrong_usage_ends_with_2(command: Command, words: list[str]) -> None:
+    """Wrong usage is told apart from a refusal by its exit status."""
+    assert command(*words).status == 2

@@ -1,0 +1,116 @@
+"""The README keeps its word: its code runs, its commands work, its tables are those of the code.
+
+A block is run if a comment ``<!-- run: NAME -->`` stands before it; every block of Python must have one.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import generated
+import pytest
+
+from sessionkit.keyring.keyring import Keyring
+from sessionkit.testing import AsgiClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = {name: code for name, _, code in re.findall(r"<!-- run: (\w+) -->\n```(\w+)\n(.*?)```", README, re.DOTALL)}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder with the examples of config/, and with the environment that they ask for."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    for name in ("sessionkit.yaml", "keyring.yaml"):
+        (folder / name).write_text((ROOT / "config" / name).read_text("utf-8"), "utf-8")
+    for number, variable in enumerate(
+        sorted(set(re.findall(r"env: (\w+)", README + (folder / "keyring.yaml").read_text())))
+    ):
+        monkeypatch.setenv(variable, f"{number:02x}" * 32)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(name: str) -> dict[str, Any]:
+    """Run a block as a module and return its names."""
+    names: dict[str, Any] = {"__name__": f"readme_{name}"}
+    exec(compile(BLOCKS[name], f"README.md:{name}", "exec", dont_inherit=True), names)  # noqa: S102 - our own README
+    return names
+
+
+@pytest.mark.parametrize("name", ["raw", "starlette", "fastapi", "litestar"])
+@pytest.mark.parametrize("hosted", [True, False], ids=["lifespan", "no lifespan"])
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home")
+async def test_embedding_examples_count_visits(name: str, *, hosted: bool) -> None:
+    """Every embedding example keeps a session from request to request, with and without a lifespan."""
+    client = AsgiClient(run(name)["app"])
+
+    async def visits() -> list[str]:
+        return [(await client.get("/")).text.strip('"') for _ in range(3)]
+
+    if hosted:
+        async with client.lifespan():
+            told = await visits()
+    else:
+        told = await visits()
+    assert told == ["visit 1", "visit 2", "visit 3"]
+    assert len(client.jar) == 1
+
+
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home")
+async def test_litestar_route_opts_out() -> None:
+    """The Litestar example's route with the reference's opt-out neither reads nor writes a session."""
+    client = AsgiClient(run("litestar")["app"])
+    await client.get("/")
+    response = await client.get("/health")
+    assert response.text == "ok"
+    assert response.set_cookies == []
+    assert response.values(b"vary") == []
+
+
+async def test_secret_in_code() -> None:
+    """A secret in code is enough for a session."""
+    client = AsgiClient(run("secret")["app"])
+    assert (await client.get("/")).set_cookies[0].startswith(b"shop=")
+
+
+@pytest.mark.usefixtures("home")
+def test_rotation_in_five_minutes() -> None:
+    """The commands of the README's rotation work as they stand, one after the other."""
+    commands = [line.removeprefix("$ ") for line in BLOCKS["rotation"].splitlines()]
+    for command in commands:
+        words = shlex.split(command)
+        assert words[0] == "sessionkit"
+        done = subprocess.run(
+            [sys.executable, "-c", "from sessionkit.cli import main; main()", *words[1:]],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    ring = Keyring.load("keyring.yaml")
+    assert repr(ring) == "<Keyring gen 2: 1 active, 1 staged, 1 retired>"
+
+
+def test_all_python_is_run() -> None:
+    """No block of Python in the README goes without a test."""
+    assert README.count("```python") == len([name for name in BLOCKS if name != "rotation"])
+
+
+def test_generated_files_are_up_to_date() -> None:
+    """What is generated from the code is what the code says; `scripts/generate` renews it."""
+    for path, text in generated.files().items():
+        assert path.read_text("utf-8") == text, f"run scripts/generate: {path.name} is out of date"
