@@ -1,0 +1,138 @@
+"""Runs the demonstration: see ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import ssl
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+from rich.console import Console
+
+from rotation_demo.browser import Browser, Tally
+from rotation_demo.report import Audit, Screen, summary
+from rotation_demo.rotation import Failed, Plan, Rotations, command
+from rotation_demo.server import HOST, free_port, ready, serve
+from sessionkit import Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Never used, since the shop speaks plain http; without it, each browser would load all certificates there are."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo",
+        description="Rotates the keys of a small shop under load, and counts the sessions that got lost. Exit status 0 "
+        "if none did, and nothing else went wrong.",
+    )
+    parser.add_argument("--seconds", type=float, default=40.0, help="how long the traffic lasts (default: %(default)g)")
+    parser.add_argument("--browsers", type=int, default=60, help="how many shop at once (default: %(default)d)")
+    parser.add_argument("--rotations", type=int, default=3, help="how often the key changes (default: %(default)d)")
+    parser.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
+    parser.add_argument("--serve", action="store_true", help="no traffic: leave the shop running for your own browser")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".cache/demo"), help="for keyring and logs (default: %(default)s)"
+    )
+    return parser.parse_args(arguments)
+
+
+class Stage:
+    """The files of one run, made anew."""
+
+    def __init__(self, folder: Path) -> None:
+        folder = folder.resolve()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.keyring = folder / "keyring.yaml"
+        self.audit = folder / "audit.jsonl"
+        self.log = folder / "server.log"
+
+
+async def show_off(console: Console, stage: Stage, options: argparse.Namespace) -> bool:
+    """Make the traffic, rotate, and report; return whether all went well."""
+    plan = Plan(options.seconds, options.rotations)
+    tally = Tally()
+    screen = Screen(console, tally, plan, stage.keyring)
+    rotations = Rotations(stage.keyring, plan, screen.tell)
+    await rotations.create()
+    port = options.port or free_port()
+    url = f"http://{HOST}:{port}"
+    with serve(port, keyring=stage.keyring, audit=stage.audit, log=stage.log) as process:
+        await ready(url, process, stage.log)
+        console.print(
+            f"{options.browsers} browsers, {options.rotations} rotations, {options.seconds:g} s, {url}", highlight=False
+        )
+        tally.started = time.monotonic()
+        until = tally.started + plan.seconds
+        async with AsyncExitStack() as stack, anyio.create_task_group() as background:
+            background.start_soon(screen.show)
+            async with anyio.create_task_group() as traffic:
+                for number in range(options.browsers):
+                    # One each: a pool for all takes longer to choose a connection than the server to answer.
+                    connections = await stack.enter_async_context(httpx.AsyncHTTPTransport(verify=PLAIN))
+                    browser = Browser(f"visitor-{number}", connections, url, tally, Random(number))
+                    traffic.start_soon(browser.visit, until)
+                traffic.start_soon(rotations.rotate, until)
+            background.cancel_scope.cancel()
+    keyring = Keyring.load(stage.keyring)
+    if "Traceback" in stage.log.read_text("utf-8", "replace"):
+        tally.errors.append(f"the server raised: {stage.log}")
+    audit = Audit.read(stage.audit, keyring)
+    summary(console, tally, keyring, audit, rotations=rotations.done, log=stage.audit)
+    if rotations.done < plan.rotations:
+        console.print(f"only {rotations.done} of {plan.rotations} rotations were made", style="bold red")
+        return False
+    return not tally.lost and not tally.errors and audit.backwards == 0 and tally.requests > 0
+
+
+async def wait_for_people(console: Console, stage: Stage, options: argparse.Namespace) -> bool:
+    """Leave the shop running until interrupted; return ``False`` if it ends by itself."""
+    rotations = Rotations(stage.keyring, Plan(options.seconds, options.rotations), console.print)
+    await rotations.create()
+    port = options.port or free_port()
+    url = f"http://{HOST}:{port}"
+    with serve(port, keyring=stage.keyring, audit=stage.audit, log=stage.log) as process:
+        await ready(url, process, stage.log)
+        console.print(f"The shop is open: {url}", style="bold")
+        console.print(f"Rotate its keys:  {command()} keyring promote {stage.keyring}", soft_wrap=True)
+        console.print(f"Session events:   {stage.audit}", soft_wrap=True)
+        console.print("Ctrl-C closes it.")
+        await anyio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
+    console.print(f"the server ended by itself; its output: {stage.log}", style="bold red")
+    return False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run; return the exit status."""
+    options = parse(arguments)
+    console = Console()
+    stage = Stage(options.folder)
+    # Whoever ends us by a signal ends the workers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return 0 if anyio.run(wait_for_people if options.serve else show_off, console, stage, options) else 1
+    except Failed as error:
+        console.print(str(error), style="bold red")
+        return 1
+    except KeyboardInterrupt:
+        console.print("closed")
+        return 0 if options.serve else INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

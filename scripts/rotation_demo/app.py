@@ -1,0 +1,161 @@
+"""A small shop on Starlette: log in, fill a cart, and see which key sealed the session and how big it is.
+
+Browsers get pages; programs that accept JSON get the state that the session holds, to compare it with what they did.
+Each of uvicorn's workers is a process of its own and makes its own shop; all they share is the keyring file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+from zlib import crc32
+
+import structlog
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.routing import Route
+
+from rotation_demo.page import render
+from sessionkit import SessionConfig, SessionMiddleware
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from sessionkit import Keyring
+
+__all__ = ["AUDIT_VARIABLE", "CART_LIMIT", "KEYRING_VARIABLE", "MAX_AGE", "create_app", "shop"]
+
+KEYRING_VARIABLE = "ROTATION_DEMO_KEYRING"
+AUDIT_VARIABLE = "ROTATION_DEMO_AUDIT"
+
+NOTE_LIMIT = 8_000
+"""Octets of a note: three cookies' worth."""
+
+CART_LIMIT = 12
+
+MAX_AGE = 3600
+"""Seconds; the keyring's policy promises tokens no longer a life."""
+
+
+def create_app() -> SessionMiddleware:
+    """Return the shop, for uvicorn: its files are named by environment variables."""
+    # Line by line, each appended in one piece: the workers share the file. It stays open while the process lives.
+    file = Path(os.environ[AUDIT_VARIABLE]).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115 - see above
+    return shop(os.environ[KEYRING_VARIABLE], file)
+
+
+def shop(keyring: str | Keyring, audit: TextIO) -> SessionMiddleware:
+    """Return the shop behind its sessions.
+
+    Args:
+        keyring: the ring, or its file, which is watched.
+        audit: where session events go, a JSON object a line.
+    """
+    routes = [
+        Route("/", show),
+        Route("/login", log_in, methods=["POST"]),
+        Route("/logout", log_out, methods=["POST"]),
+        Route("/cart", add, methods=["POST"]),
+        Route("/cart/remove", remove, methods=["POST"]),
+        Route("/note", write, methods=["POST"]),
+        Route("/health", health),
+    ]
+    app = Starlette(routes=routes)
+    # Not Secure, because the demonstration speaks plain http, over which Safari keeps no Secure cookie even from
+    # localhost. config/sessionkit.yaml has what production needs.
+    config = SessionConfig(max_age=MAX_AGE, exclude="^/health$")
+    logger = structlog.wrap_logger(structlog.WriteLogger(audit), processors=[structlog.processors.JSONRenderer()])
+    middleware = SessionMiddleware(app, keyring=keyring, config=config, logger=logger)
+    app.state.sessions = middleware.service
+    return middleware
+
+
+async def show(request: Request) -> Response:
+    """Show the session; writes nothing."""
+    return answer(request)
+
+
+async def log_in(request: Request) -> Response:
+    """Take the name at its word, and give the session a new id, as every login must."""
+    request.session.regenerate(authenticated=True)  # type: ignore[attr-defined]  # Starlette says dict; it is a Session
+    request.session["user"] = (await form(request)).get("name", "")[:40] or "guest"
+    return counted(request)
+
+
+async def log_out(request: Request) -> Response:
+    """End the session."""
+    request.session.destroy()  # type: ignore[attr-defined]  # as above
+    return answer(request)
+
+
+async def add(request: Request) -> Response:
+    """Put an item into the cart, in place: the change is noticed all the same."""
+    cart = request.session.setdefault("cart", [])
+    cart.append((await form(request)).get("item", "")[:40] or "thing")
+    del cart[:-CART_LIMIT]
+    return counted(request)
+
+
+async def remove(request: Request) -> Response:
+    """Take the oldest item out of the cart."""
+    cart = request.session.setdefault("cart", [])
+    del cart[:1]
+    return counted(request)
+
+
+async def write(request: Request) -> Response:
+    """Keep a note, which may be long enough for several cookies; an empty one takes it away."""
+    note = (await form(request)).get("note", "")[:NOTE_LIMIT]
+    if note:
+        request.session["note"] = note
+    else:
+        request.session.pop("note", None)
+    return counted(request)
+
+
+async def health(request: Request) -> Response:
+    """Tell which ring this worker runs."""
+    keyring = request.app.state.sessions.keyring
+    return JSONResponse({"pid": os.getpid(), "digest": keyring.digest, "generation": keyring.generation})
+
+
+async def form(request: Request) -> dict[str, str]:
+    """Return the fields of a form."""
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def counted(request: Request) -> Response:
+    """Count a write in the session, so that a lost one shows, and answer."""
+    request.session["writes"] = request.session.get("writes", 0) + 1
+    return answer(request)
+
+
+def answer(request: Request) -> Response:
+    """Answer with the state, a page, or the way to the page."""
+    if request.headers.get("accept") == "application/json":
+        return JSONResponse(state(request))
+    if request.method == "POST":
+        return RedirectResponse("/", status_code=303)
+    return HTMLResponse(render(state(request), request.app.state.sessions.keyring))
+
+
+def state(request: Request) -> dict[str, object]:
+    """Return what the session holds and what its cookie was like when it came."""
+    session = request.session
+    info = session.info  # type: ignore[attr-defined]  # as above
+    return {
+        "user": session.get("user"),
+        "cart": session.get("cart", []),
+        "writes": session.get("writes", 0),
+        "note": crc32(session.get("note", "").encode()),
+        "kid": info.kid,
+        "size": info.size,
+        "chunks": info.chunks,
+        "pid": os.getpid(),
+    }
