@@ -406,7 +406,7 @@ def test_plain_objects_give_untyped_payloads() -> None:
         (np.complex64(1j), 1j),
         (np.datetime64("2026-11-23"), DAY),
         (np.datetime64("2026-11-23T09:05:00", "us"), datetime(2026, 11, 23, 9, 5)),  # noqa: DTZ001 - numpy's are naive
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "s"), None),
         (np.timedelta64(5, "s"), timedelta(seconds=5)),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         (np.array([1.5, np.inf]), [1.5, float("inf")]),
