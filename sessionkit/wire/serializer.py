@@ -47,9 +47,9 @@ __all__ = ["MAX_DEPTH", "BadPayload", "Serializer"]
 MAX_DEPTH: Final = 128
 """Levels of brackets in a payload at most; pydantic_core reads 200. A tag takes one, or two, more than its value."""
 
-_MAX_INT: Final = 10**4300
+_MAX_INT: Final = 10**4000
 _MIN_INT: Final = -_MAX_INT
-"""From here on an integer has more digits than Python turns into text, and than pydantic_core reads (4300)."""
+"""From here on integers are refused: Python turns 4300 digits into text, and pydantic_core reads about as many."""
 
 _MARK: Final = "$"
 
@@ -310,7 +310,7 @@ def _str(_: _Walk, value: str) -> str:
 def _int(_: _Walk, value: int) -> int:
     number = int.__int__(value)
     if not _MIN_INT < number < _MAX_INT:
-        raise _Unstorable("it is an integer of more than 4300 digits")
+        raise _Unstorable("it is an integer of more than 4000 digits")
     return number
 
 

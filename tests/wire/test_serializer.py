@@ -60,8 +60,8 @@ def refusal(value: Any, serializer: Serializer = SERIALIZER) -> SerializationErr
         -1,
         2**63,
         -(2**64),
-        10**4299,
-        -(10**4299),
+        10**4000 - 1,
+        1 - 10**4000,
         0.1,
         -0.0,
         1e308,
@@ -578,7 +578,7 @@ def test_iterators_are_not_consumed() -> None:
         ({"a": {7: object()}}, 'session["a"][7]'),
         ({"a": {None: object()}}, 'session["a"][<NoneType>]'),
         ({"a": {10**10: object()}}, 'session["a"][<int>]'),
-        ({"a": {10**4299: object()}}, 'session["a"][<int>]'),
+        ({"a": {10**3999: object()}}, 'session["a"][<int>]'),
         ({"a": {(1, "planted"): object()}}, 'session["a"][<tuple>]'),
         ({'a"b\n\x1b]': object()}, r'session["a\"b\n\u001b]"]'),
         ({"é" * 100: object()}, 'session["' + r"\u00e9" * 40 + '"]'),
@@ -698,12 +698,12 @@ def test_no_stack_left_is_a_typed_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [10**4300, -(10**4300), 10**5000, 1 << 20_000], ids=lambda number: str(number.bit_length())
+    "number", [10**4000, -(10**4000), 10**5000, 1 << 20_000], ids=lambda number: str(number.bit_length())
 )
 def test_huge_integers(number: int) -> None:
-    """Case 155: an integer of over 4300 digits is a typed error, as value, subclass, key and part of a fraction."""
+    """Case 155: an integer of over 4000 digits is a typed error, as value, subclass, key and part of a fraction."""
     for value in (number, [number], (number,), Number(number), {number: 1}, Fraction(1, abs(number)), Fraction(number)):
-        assert "4300 digits" in refusal({"x": value}).problem
+        assert "4000 digits" in refusal({"x": value}).problem
 
 
 @pytest.mark.parametrize("value", [{Frozen(1)}, {(Frozen(1),)}, {Frozen(1): 1}, frozenset({frozenset({Frozen(1)})})])
