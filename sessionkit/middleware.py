@@ -311,13 +311,13 @@ class _Exchange:
         if self._middleware._opted_out(self._scope):  # noqa: SLF001 - same file; a router resolved the route meanwhile
             await self._send(message)
             return
-        value = self._value()
-        touched = self._session.accessed or value is not self._session
+        touched = self._session.accessed or self._value() is not self._session
         if not touched and not _untidy(self._received):
             await self._pass_on(message, _CLOSED[scope_type])
             return
         headers = list(message.get("headers") or ())
-        saved = await self._save(message, value, touched=touched, headers=headers, scope_type=scope_type)
+        request = self._request(message.get("status", 200), headers, scope_type, touched=touched)
+        saved = await self._save(request)
         self._stored = saved.stored
         # From here on it tells whether anybody was at it after it was saved: also another task, during the send below.
         self._session.accessed = False
@@ -326,30 +326,25 @@ class _Exchange:
         if saved.events or told:
             self._middleware.service.log.emit((*saved.events, *told))
 
-    async def _save(
-        self,
-        message: ASGIMessage,
-        value: object,
-        *,
-        touched: bool,
-        headers: Iterable[tuple[bytes, bytes]],
-        scope_type: str,
-    ) -> Saved:
+    def _request(self, status: int, headers: Iterable[tuple[bytes, bytes]], scope_type: str, *, touched: bool) -> Save:
+        """Return what is to be asked; the session's value stays away from frames that errors pass through."""
+        return Save(
+            self._value(),
+            self._session,
+            self._received,
+            touched,
+            _shared(headers),
+            status >= 500 and not self._middleware.config.save_on_error,  # noqa: PLR2004 - server errors
+            scope_type,
+        )
+
+    async def _save(self, request: Save) -> Saved:
         """Have the session saved.
 
         Raises:
             SessionKitError: into the application, before anything was sent.
         """
-        service, config = self._middleware.service, self._middleware.config
-        request = Save(
-            value,
-            self._session,
-            self._received,
-            touched,
-            _shared(headers),
-            message.get("status", 200) >= 500 and not config.save_on_error,  # noqa: PLR2004 - server errors
-            scope_type,
-        )
+        service = self._middleware.service
         try:
             reply = await service.ask(request)
         except ActorError as error:

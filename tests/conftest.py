@@ -11,12 +11,16 @@ One backend alone: ``@pytest.mark.parametrize("anyio_backend", ["asyncio"], indi
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.leaks import Watch
 from tests.virtual_time import asyncio_options, trio_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Derandomised: the same examples on every run and machine, so a red run is red again.
 # No deadline: a shared core stalls.
@@ -32,6 +36,7 @@ settings.load_profile(os.environ.get("SESSIONKIT_HYPOTHESIS_PROFILE", "determini
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers this file gives a meaning to."""
+    config.addinivalue_line("markers", "leaks_on_purpose: says what must not be said, to see it found.")
     config.addinivalue_line("markers", "real_time: run on the real clock, for tests of sockets, processes or threads.")
 
 
@@ -42,3 +47,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.node.get_closest_marker("real_time") is not None:
         return name, {}
     return name, asyncio_options() if name == "asyncio" else trio_options()
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No secret, token or payload of any test shows up in what the test logs and raises."""
+    watch = Watch()
+    watch.install(monkeypatch)
+    yield
+    found = watch.found()
+    assert not found or request.node.get_closest_marker("leaks_on_purpose") is not None, found

@@ -234,6 +234,8 @@ class SessionBackend:
             plan = self._look(message)
         except SerializationError as error:
             if not message.failed:
+                # Its traceback ends here: the frames below hold the session's values.
+                error.with_traceback(None)
                 return Unsaved(error, tuple(self._trail.failed(session.record, type(error).__name__)))
             # It would not be kept anyway, and an error here would take the place of the application's error page.
             plan = _Plan(b"", typed=False, changed=True)
