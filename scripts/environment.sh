@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: a virtual environment of this project's own, made when it is missing or out of date.
 #
 #   environment NAME ARGUMENT…   leaves its folder in $venv; the arguments are pip's
