@@ -17,7 +17,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -60,7 +59,7 @@ class TokenRejected(Exception):  # noqa: N818 - a reply in the shape of an excep
 
 
 class TokenCipher:
-    """Seals and opens the tokens of one cookie under one ring. Everything is derived here, once; then it is immutable.
+    """Seals and opens the tokens of one cookie under one ring. All keys are derived here, once.
 
     Args:
         keyring: the ring in force; a new ring takes a new cipher.
@@ -103,9 +102,8 @@ class TokenCipher:
         if found is None:
             raise ValueError(f"{key!r} seals nothing: it is revoked, or not of this ring")
         prefix, cipher, aad = found
-        if nonce is None:
-            nonce = os.urandom(NONCE_SIZE)
-        return base64url.encode(b"%b%b%b" % (prefix, nonce, cipher.encrypt(nonce, plaintext, aad)))
+        sealed = cipher.seal(plaintext, aad) if nonce is None else nonce + cipher.encrypt(nonce, plaintext, aad)
+        return base64url.encode(prefix + sealed)
 
     def open(self, token: bytes) -> tuple[Key, bytes]:
         """Return the key a token was sealed under, and its plaintext.

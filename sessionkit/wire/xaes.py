@@ -13,20 +13,29 @@ Rules of this file:
   computes is not XAES.
 * A key's cipher is set up once. Deriving ``Kx`` so takes 0.6 µs; ``KBKDFCMAC`` with ``fixed=b"X\0" + N[:12]``, the same
   function in one call, takes 4.2 µs (Python 3.11, cryptography 50). The tests hold one against the other.
+* ``seal`` draws the nonce. It keeps the first 12 octets, and with them ``Kx``, for ``EPOCH`` messages, which saves two
+  thirds of its time (5.5 µs become 2); the other 12 are drawn anew for each message. So forks and cloned machines that
+  share the kept part still differ, as counters and pools of nonces would not. ``decrypt`` gains alike on messages of
+  the same epoch: those this very process sealed lately.
 * It is not key-committing: a ciphertext that opens under two keys can be made by someone who knows both. That needs
   keys an attacker chose and a reader that tries several; a token names its key and exactly one is tried.
 """
 
 from __future__ import annotations
 
+import os
+
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["KEY_SIZE", "NONCE_SIZE", "TAG_SIZE", "Xaes256Gcm"]
+__all__ = ["EPOCH", "KEY_SIZE", "NONCE_SIZE", "TAG_SIZE", "Xaes256Gcm"]
 
 KEY_SIZE = 32
 NONCE_SIZE = 24
 TAG_SIZE = 16
+
+EPOCH = 2**20
+"""Messages sealed under one ``Kx``. That two of them get one nonce has a chance of 2^-57; NIST allows 2^-32."""
 
 _PREFIX_SIZE = 12
 """Octets of the nonce that the derived key depends on; the others are the nonce of AES-GCM."""
@@ -55,7 +64,7 @@ class Xaes256Gcm:
         ValueError: if the key has another length.
     """
 
-    __slots__ = ("_block", "_mask")
+    __slots__ = ("_block", "_kept", "_left", "_mask")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_SIZE:
@@ -66,6 +75,9 @@ class Xaes256Gcm:
         doubled = int.from_bytes(self._block(bytes(16))) << 1
         subkey = doubled ^ (1 << _BLOCK_BITS | _REDUCTION) if doubled >> _BLOCK_BITS else doubled
         self._mask = _DOMAIN ^ subkey * _TWICE
+        self._left = 0
+        # One attribute, so that no thread ever reads the nonce of one epoch and the cipher of another.
+        self._kept: tuple[bytes, AESGCM | None] = b"", None
 
     def __repr__(self) -> str:
         """Show no key."""
@@ -80,6 +92,17 @@ class Xaes256Gcm:
         if len(nonce) != NONCE_SIZE:
             raise ValueError(f"an XAES-256-GCM nonce has {NONCE_SIZE} octets")
         return self._block((self._mask ^ int.from_bytes(nonce[:_PREFIX_SIZE]) * _TWICE).to_bytes(KEY_SIZE))
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """Return a random nonce, the ciphertext and the tag, one behind the other; arguments as for ``encrypt``."""
+        prefix, cipher = self._kept
+        if self._left <= 0 or cipher is None:
+            nonce = os.urandom(NONCE_SIZE)
+            prefix, cipher = self._kept = nonce[:_PREFIX_SIZE], AESGCM(self.derive(nonce))
+            self._left = EPOCH
+        self._left -= 1
+        suffix = os.urandom(NONCE_SIZE - _PREFIX_SIZE)
+        return b"%b%b%b" % (prefix, suffix, cipher.encrypt(suffix, plaintext, aad))
 
     def encrypt(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Return the ciphertext and, behind it, the tag of ``TAG_SIZE`` octets.
@@ -106,4 +129,7 @@ class Xaes256Gcm:
             cryptography.exceptions.InvalidTag: if anything was altered.
             ValueError: if the nonce has another length.
         """
-        return AESGCM(self.derive(nonce)).decrypt(nonce[_PREFIX_SIZE:], ciphertext, aad)
+        prefix, cipher = self._kept
+        if cipher is None or nonce[:_PREFIX_SIZE] != prefix or len(nonce) != NONCE_SIZE:
+            cipher = AESGCM(self.derive(nonce))
+        return cipher.decrypt(nonce[_PREFIX_SIZE:], ciphertext, aad)

@@ -6,6 +6,7 @@ Vectors: C2SP, XAES-256-GCM.md, commit 5ba5ee830903e91240fc6f9f3a7a9293d49e69c9.
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessionkit.wire import xaes
 from sessionkit.wire.xaes import KEY_SIZE, NONCE_SIZE, TAG_SIZE, Xaes256Gcm
 
 
@@ -154,6 +156,9 @@ def test_nonce_of_another_length_is_refused(size: int) -> None:
         cipher.encrypt(bytes(size), b"", b"")
     with pytest.raises(ValueError, match="24 octets"):
         cipher.decrypt(bytes(size), bytes(32), b"")
+    kept = cipher.seal(b"", b"")[:NONCE_SIZE]
+    with pytest.raises(ValueError, match="24 octets"):
+        cipher.decrypt((kept + bytes(24))[:size], bytes(32), b"")
 
 
 @pytest.mark.parametrize("size", [0, 16, 24, 31, 33])
@@ -174,6 +179,65 @@ def test_ciphertext_shorter_than_a_tag_is_refused(size: int) -> None:
     """What is too short to hold a tag is refused as any altered ciphertext is."""
     with pytest.raises(InvalidTag):
         Xaes256Gcm(bytes(32)).decrypt(bytes(24), bytes(size), b"")
+
+
+@given(st.binary(max_size=64), st.binary(max_size=64))
+def test_sealed_messages_open(plaintext: bytes, aad: bytes) -> None:
+    """What is sealed under nonces of its own drawing opens here, and as plain XAES under another instance."""
+    cipher = Xaes256Gcm(bytes(32))
+    for _ in range(3):
+        sealed = cipher.seal(plaintext, aad)
+        nonce, ciphertext = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
+        for reader in (cipher, Xaes256Gcm(bytes(32))):
+            assert reader.decrypt(nonce, ciphertext, aad) == plaintext
+            with pytest.raises(InvalidTag):
+                reader.decrypt(nonce, ciphertext, aad + b"x")
+        assert Xaes256Gcm(bytes(32)).encrypt(nonce, plaintext, aad) == ciphertext
+
+
+def test_nonces_come_from_the_operating_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every octet of a nonce is drawn from ``os.urandom``: 24 at the start of an epoch, 12 for each message."""
+    asked: list[int] = []
+    real = os.urandom
+
+    def urandom(size: int) -> bytes:
+        asked.append(size)
+        return real(size)
+
+    monkeypatch.setattr(os, "urandom", urandom)
+    cipher = Xaes256Gcm(bytes(32))
+    nonces = [cipher.seal(b"", b"")[:NONCE_SIZE] for _ in range(3)]
+    assert asked == [24, 12, 12, 12]
+    assert len({nonce[:12] for nonce in nonces}) == 1
+    assert len({nonce[12:] for nonce in nonces}) == 3
+
+
+def test_an_epoch_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ``EPOCH`` messages the kept part of the nonce is drawn anew; messages of epochs gone by still open."""
+    monkeypatch.setattr(xaes, "EPOCH", 3)
+    cipher = Xaes256Gcm(bytes(32))
+    sealed = [cipher.seal(b"text", b"") for _ in range(10)]
+    prefixes = [message[:12] for message in sealed]
+    assert [prefixes.count(prefix) for prefix in dict.fromkeys(prefixes)] == [3, 3, 3, 1]
+    assert all(cipher.decrypt(message[:NONCE_SIZE], message[NONCE_SIZE:], b"") == b"text" for message in sealed)
+
+
+def test_threads_share_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However threads interleave at the end of an epoch, each message belongs to the nonce it carries."""
+    monkeypatch.setattr(xaes, "EPOCH", 2)
+    cipher = Xaes256Gcm(bytes(32))
+
+    def work(_: int) -> bool:
+        sealed = cipher.seal(b"text", b"")
+        return Xaes256Gcm(bytes(32)).decrypt(sealed[:NONCE_SIZE], sealed[NONCE_SIZE:], b"") == b"text"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(1000)))
+
+
+def test_instances_do_not_share_epochs() -> None:
+    """Two ciphers of one key, as two workers have, draw nonces of their own."""
+    assert Xaes256Gcm(bytes(32)).seal(b"", b"")[:12] != Xaes256Gcm(bytes(32)).seal(b"", b"")[:12]
 
 
 def test_one_cipher_serves_many_threads() -> None:
