@@ -137,7 +137,8 @@ class Screen:
     def _picture(self) -> Panel:
         tally = self._tally
         good = not tally.lost and not tally.errors
-        bar = ProgressBar(total=self._plan.seconds, completed=min(tally.elapsed, self._plan.seconds), width=2 * COLUMNS)
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=self._plan.seconds, completed=tally.elapsed, width=2 * COLUMNS))
         parts: list[RenderableType] = [bar, Text(self._line(), style="" if good else "bold red"), Text()]
         parts += [_keys(tally, _load(self._path)), Text()]
         parts += [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self._lines]
