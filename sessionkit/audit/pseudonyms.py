@@ -10,6 +10,10 @@ import hashlib
 import hmac
 import os
 from base64 import b32encode
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from typing import SupportsIndex
 
 __all__ = ["MIN_KEY_SIZE", "Pseudonyms"]
 
@@ -51,3 +55,7 @@ class Pseudonyms:
     def __repr__(self) -> str:
         """Show no key."""
         return "<Pseudonyms>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be copied or pickled: a pickle would hold the key."""
+        raise TypeError("references cannot be copied or pickled: their key would go along")

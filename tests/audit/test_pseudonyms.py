@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import hmac
+import pickle
 import re
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionkit.audit.pseudonyms import Pseudonyms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY = b"k" * 32
 
@@ -57,3 +64,11 @@ def test_any_host_has_a_reference() -> None:
 def test_repr_shows_no_key() -> None:
     """The key of the references is not shown."""
     assert repr(Pseudonyms(KEY)) == "<Pseudonyms>"
+
+
+@pytest.mark.parametrize("leave", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_the_key_does_not_leave(leave: Callable[[object], object]) -> None:
+    """Neither a pickle nor a copy is made of what holds a key; the error does not hold it."""
+    with pytest.raises(TypeError, match="would go along") as caught:
+        leave(Pseudonyms(KEY))
+    assert KEY.decode() not in str(caught.value)
