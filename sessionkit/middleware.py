@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sessionkit.audit import events
 from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
-from sessionkit.backend.messages import ABSENT, Absent, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
+from sessionkit.backend.messages import ABSENT, NOTHING, Absent, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
 from sessionkit.backend.service import SessionService
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ActorError, ConfigurationError
@@ -344,6 +344,9 @@ class _Exchange:
         Raises:
             SessionKitError: into the application, before anything was sent.
         """
+        if request.received is ABSENT and (request.value is None or self._is_empty(request.value)):
+            # Nothing came and nothing is to go: visitors without a session are served even while the actor is not.
+            return NOTHING
         service = self._middleware.service
         try:
             reply = await service.ask(request)
@@ -403,6 +406,9 @@ class _Exchange:
         if isinstance(current, Session) and any(current is other for other in self._registry.values()):
             return self._session
         return None if is_cleared(current) else current
+
+    def _is_empty(self, value: object) -> bool:
+        return value is self._session and not dict.__len__(self._session)
 
     def _changed(self) -> bool:
         """Tell whether the value differs from what the browser holds."""

@@ -9,8 +9,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from itertools import count
 from os import PathLike
 from pathlib import Path
@@ -79,7 +81,7 @@ class SessionService:
         self._keyring, path = _resolve(config.keyring if keyring is None else keyring)
         SessionBackend.check(config, self._keyring)
         self_test(self._keyring)
-        self._refs = Pseudonyms(config.audit.key_octets())
+        self._refs = Pseudonyms(config.audit.key_octets() or _process_key())
         self.trail = Trail(config.audit, self._refs)
         self._serializer = Serializer(config.type_encoders)
         self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger)
@@ -231,7 +233,8 @@ class SessionService:
         """Stop the actor, then tell what its keys did last: also if its host is cancelled, or it has failed before."""
         with anyio.CancelScope(shield=True):
             await self._actor.stop()
-        self.log.emit(self._actor.behaviour.handle(Tally())[1])
+        with suppress(Exception):  # whatever ails the behaviour has been told; the application's shutdown goes on
+            self.log.emit(self._actor.behaviour.handle(Tally())[1])
         self.log.flush(everything=True)
 
     async def _tally(self) -> None:
@@ -286,6 +289,12 @@ class SessionService:
 
 _UNHOSTED = frozenset({ActorState.NEW, ActorState.DRAINING, ActorState.STOPPED})
 """Without an actor to ask: requests that outlive the lifespan are served inline as those are that never had one."""
+
+
+@cache
+def _process_key() -> bytes:
+    """Return the audit key of a process that is given none: one for all, since Litestar makes a middleware a route."""
+    return os.urandom(32)
 
 
 def _resolve(keyring: object) -> tuple[Keyring, Path | None]:
