@@ -80,7 +80,7 @@ class Puppet(Actor[Message, Reply, Event]):
         """Crash it once more often than it is restarted."""
         for _ in range(self._max_restarts + 1):
             self.kill()
-        await anyio.wait_all_tasks_blocked()
+            await anyio.wait_all_tasks_blocked()
 
     async def _receive(self) -> NoReturn:
         while True:
