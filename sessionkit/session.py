@@ -160,6 +160,7 @@ class Session(dict[str, Any]):
 
     def renew(self) -> None:
         """Extend the session's idle time on this response, whether or not its data changed."""
+        self._tell_if_late()
         self.mark_accessed()
         self.renewed = True
 
@@ -195,6 +196,9 @@ class Session(dict[str, Any]):
         """Note a write; too late a write is reported, or refused in strict mode."""
         self.accessed = True
         self.modified = True
+        self._tell_if_late()
+
+    def _tell_if_late(self) -> None:
         if self._late is not None:
             self._late()
 

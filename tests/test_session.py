@@ -66,7 +66,6 @@ READS: dict[str, Callable[[Session], object]] = {
     "pop of a missing key": lambda session: session.pop("missing", None),
     "setdefault of a key that is there": lambda session: session.setdefault("a", 2),
     "mark_accessed": lambda session: session.mark_accessed(),
-    "renew": lambda session: session.renew(),
 }
 
 WRITES: dict[str, Callable[[Session], object]] = {
@@ -502,6 +501,17 @@ def test_a_late_write_is_refused_in_strict_mode(write: Callable[[Session], objec
     assert session == {"a": 1}
     assert (session.destroyed, session.previous_id, session.id) == (False, None, RECORD.id.hex())
     assert told == []
+
+
+def test_a_late_renewal_is_told() -> None:
+    """A renewal that can no longer be sent is reported like a late write, and refused in strict mode."""
+    session, told = make({"a": 1}, record=RECORD), list[str]()
+    session.close("response_started", strict=False, on_late_write=told.append)
+    session.renew()
+    assert told == ["response_started"]
+    session.close("response_started", strict=True, on_late_write=told.append)
+    with pytest.raises(SessionClosedError):
+        session.renew()
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -336,6 +336,7 @@ class SessionCookieConflict(Event):
 
     name: ClassVar[str] = "session.cookie_conflict"
     level: ClassVar[Level] = Level.WARNING
+    hostile: ClassVar[bool] = True
     cookie: str
 
 
@@ -345,6 +346,7 @@ class SessionCacheable(Event):
 
     name: ClassVar[str] = "session.cacheable_set_cookie"
     level: ClassVar[Level] = Level.WARNING
+    hostile: ClassVar[bool] = True
     cookie: str
 
 
@@ -620,6 +622,12 @@ class AuditSummary(Event):
     last_seen: str
     reason: str | None = None
     client_ref: str | None = None
+
+    @property
+    def severity(self) -> Level:
+        """As severe as what was counted."""
+        counted = CATALOGUE.get(self.summarised)
+        return self.level if counted is None else counted.level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

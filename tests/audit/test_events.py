@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from sessionkit.audit import events
-from sessionkit.audit.events import CATALOGUE, Event, KeyPruned, Level, SessionRenewed, timestamp
+from sessionkit.audit.events import CATALOGUE, AuditSummary, Event, KeyPruned, Level, SessionRenewed, timestamp
 from sessionkit.audit.log import AuditLog
 from tests.audit.samples import EVENTS, KINDS, OPTIONAL, VALUES, bare, full, types_of
 
@@ -142,6 +142,8 @@ def test_what_a_client_can_cause_is_marked() -> None:
         "session.rejected",
         "session.duplicate",
         "session.large",
+        "session.cacheable_set_cookie",
+        "session.cookie_conflict",
     }
 
 
@@ -149,6 +151,16 @@ def test_what_a_client_can_cause_is_marked() -> None:
 def test_sliding_renewals_are_quiet(automatic: bool, level: Level) -> None:
     """A renewal that the application asked for is news; one because half of the life was over is not."""
     event = SessionRenewed(session_ref="r", kid="k", previous_expires_at="t", expires_at="t", automatic=automatic)
+    assert event.severity is level
+
+
+@pytest.mark.parametrize(
+    ("summarised", "level"),
+    [("session.duplicate", Level.DEBUG), ("session.rejected", Level.WARNING), ("?", Level.WARNING)],
+)
+def test_summaries_are_as_severe_as_what_they_count(summarised: str, level: Level) -> None:
+    """A summary of quiet events is quiet."""
+    event = AuditSummary(summarised=summarised, count=1, first_seen="t", last_seen="t")
     assert event.severity is level
 
 

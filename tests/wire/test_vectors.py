@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from sessionkit.config import SessionConfig
 from sessionkit.keyring.key import Key, KeyState
 from sessionkit.keyring.keyring import Keyring
+from sessionkit.wire.codec import Codec, Loaded, Received, Rejected
 from sessionkit.wire.serializer import BadPayload, Serializer
 from sessionkit.wire.token import TokenCipher, TokenRejected
 from sessionkit.wire.xaes import Xaes256Gcm
@@ -89,3 +91,27 @@ def test_the_script_writes_these_files() -> None:
     assert "import sessionkit" not in script.read_text(encoding="utf-8")
     done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def received(vector: Vector) -> Received:
+    """Return what the codec makes of a vector's request."""
+    ring = Keyring.from_secret(bytes.fromhex(vector["secret"]))
+    field = "; ".join(f"{name}={value}" for name, value in vector["cookies"].items())
+    return Codec(SessionConfig(), ring, Serializer()).load([field.encode()], vector["now"] / 1000)
+
+
+@vectors("session-v1.json", "positive")
+def test_released_sessions_load(vector: Vector) -> None:
+    """Every released request gives its session: header, payload and parts as released."""
+    loaded = received(vector)
+    assert isinstance(loaded, Loaded)
+    assert loaded.record.id.hex() == vector["session_id"]
+    assert json.loads(json.dumps(loaded.data)) == json.loads(vector["value"])
+
+
+@vectors("session-v1.json", "negative")
+def test_released_refusals_of_sessions(vector: Vector) -> None:
+    """Every released request that gives none is refused for the reason released."""
+    refused = received(vector)
+    assert isinstance(refused, Rejected)
+    assert refused.reason.value == vector["reason"]
