@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sessionkit.audit import events
 from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
-from sessionkit.backend.messages import ABSENT, NOTHING, Absent, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
+from sessionkit.backend.messages import ABSENT, NOTHING, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
 from sessionkit.backend.service import SessionService
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ActorError, ConfigurationError
@@ -451,7 +451,7 @@ def _session_of(received: Received, clock: Callable[[], float]) -> Session:
             return Session(received.data, record=received.record, info=info, clock=clock)
         case Rejected():
             return Session(info=SessionInfo(rejected=received.reason.value), clock=clock)
-        case Absent():
+        case _:  # Absent
             return Session(clock=clock)
 
 

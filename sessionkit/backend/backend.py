@@ -37,7 +37,6 @@ from sessionkit.backend.messages import (
     Reply,
     Save,
     Saved,
-    Tally,
     Unsaved,
 )
 from sessionkit.backend.trail import Trail
@@ -170,7 +169,7 @@ class SessionBackend:
                 return Reloaded(self._keyring.digest, self._keyring.generation), ()
             case Inspect():
                 return self._inspected(), ()
-            case Tally():
+            case _:  # Tally
                 return self._inspected(), self._tally(all_keys=message.all_keys)
 
     def _inspected(self) -> Inspected:

@@ -44,6 +44,11 @@ def _set(session: Session) -> None:
     session["a"] = 9
 
 
+def _set_and_delete(session: Session) -> None:
+    session["c"] = 3
+    del session["c"]
+
+
 CHANGES: dict[str, tuple[Callable[[Session], object], dict[str, Any]]] = {
     "[]=": (_set, {"a": 9, "b": [2]}),
     "del": (_delete, {"b": [2]}),
@@ -62,7 +67,7 @@ CHANGES: dict[str, tuple[Callable[[Session], object], dict[str, Any]]] = {
 
 NO_CHANGES: dict[str, Callable[[Session], object]] = {
     "same value": lambda session: session.update(a=1),
-    "set and deleted": lambda session: (session.update(c=3), session.pop("c")),
+    "set and deleted": _set_and_delete,
     "taken and put back": lambda session: session.update(a=session.pop("a")),
     "copy": lambda session: session.copy().update(c=3),
     "|": lambda session: (session | {"c": 3}).clear(),
