@@ -25,16 +25,19 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
-from sessionkit.exceptions import SessionKitWarning
+from sessionkit import yamlfile
+from sessionkit.audit.pseudonyms import MIN_KEY_SIZE
+from sessionkit.exceptions import ConfigurationError, SessionKitWarning
 from sessionkit.exclude import compile_exclude
 from sessionkit.keyring.source import SecretSource
-from sessionkit.yamlfile import Unsuitable, read_model, translate
+from sessionkit.yamlfile import Unsuitable, discreet, translate
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["MAX_AGE_LIMIT", "MAX_CHUNKS_LIMIT", "AuditConfig", "SessionConfig"]
+__all__ = ["MAX_AGE_LIMIT", "MAX_CHUNKS_LIMIT", "AuditConfig", "SessionConfig", "schema"]
 
 MAX_AGE_LIMIT = 400 * 86_400
 """Seconds a browser keeps a cookie at most (RFC 6265bis 5.5)."""
@@ -42,6 +45,7 @@ MAX_AGE_LIMIT = 400 * 86_400
 MAX_CHUNKS_LIMIT = 16
 """Cookies of one session at most: 64 kB, four times the whole header block that h11 servers take (16 KiB)."""
 
+_HERE = Path()
 _MAX_NAME = 256
 _MAX_ATTRIBUTE = 1024
 """Octets of an attribute's value at most (RFC 6265bis 5.5)."""
@@ -49,6 +53,8 @@ _MAX_ATTRIBUTE = 1024
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DOMAIN = re.compile(r"\.?[0-9A-Za-z]([0-9A-Za-z.\-]*[0-9A-Za-z])?")
 _PATH = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
+_HEADER = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
+_LONGER = f"Give at least {MIN_KEY_SIZE} random octets: shorter keys can be searched for."
 _CHUNK_NAME = re.compile(r"(.+)-(0|[1-9][0-9]?)")
 
 ScopeType = Literal["http", "websocket"]
@@ -107,6 +113,9 @@ def _exclude(value: object) -> object:
         except re.error as error:
             problem = f"{error.pattern!r} is no regular expression: {error.msg}"
             raise Unsuitable(problem, "Correct it, or escape what is meant literally with a backslash.") from None
+        except (OverflowError, RecursionError):
+            problem = "holds a pattern that is too large"
+            raise Unsuitable(problem, "Write a simpler one, or several.") from None
         except TypeError:
             problem = "holds something that is no string"
             raise Unsuitable(problem, "Give one pattern or a list of patterns.") from None
@@ -120,14 +129,25 @@ def _context(value: str) -> str:
     return value
 
 
-def _audit_key(value: object) -> object:
-    if isinstance(value, bytes) and len(value) < 16:  # noqa: PLR2004 - audit.pseudonyms.MIN_KEY_SIZE
-        problem = f"is {len(value)} octets long"
-        raise Unsuitable(problem, "Give at least 16 random octets: shorter keys can be searched for.")
+def _header_value(value: str | None) -> str | None:
+    if value is not None and not _HEADER.fullmatch(value):
+        raise Unsuitable("is no value that a header may have", "Use printable ASCII, such as 'private, no-store'.")
     return value
 
 
-Seconds = Annotated[int, BeforeValidator(_seconds)]
+def _audit_key(value: object) -> object:
+    if isinstance(value, str):
+        raise Unsuitable("is text", "Give octets, or one of {base64: …}, {env: …}, {file: …} and {command: […]}.")
+    if isinstance(value, dict):
+        # Made here, since a union would first say that it is no bytes.
+        return SecretSource(**{str(name): told for name, told in value.items()})
+    if isinstance(value, bytes) and len(value) < MIN_KEY_SIZE:
+        problem = f"is {len(value)} octets long"
+        raise Unsuitable(problem, _LONGER)
+    return value
+
+
+Seconds = Annotated[int, Field(strict=True, gt=0, le=MAX_AGE_LIMIT), BeforeValidator(_seconds)]
 
 
 class AuditConfig(BaseModel):
@@ -145,12 +165,13 @@ class AuditConfig(BaseModel):
     level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         default="info", description="least severe events that are logged"
     )
-    key: Annotated[SecretBytes | SecretSource | None, BeforeValidator(_audit_key)] = Field(
+    key: Annotated[SkipJsonSchema[SecretBytes] | SecretSource | None, BeforeValidator(_audit_key)] = Field(
         default=None, description="key of the references in the log, at least 16 octets; random per process without it"
     )
     client_ref: bool = Field(default=False, description="add a keyed hash of the client's address to rejections")
 
-    def __init__(self, **settings: Any) -> None:
+    @discreet
+    def __init__(self, /, **settings: Any) -> None:
         """Check and keep the settings.
 
         Raises:
@@ -159,17 +180,27 @@ class AuditConfig(BaseModel):
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise translate(error, type(self), prefix="audit") from None
+            raise translate(error, type(self)) from None
 
-    def key_octets(self) -> bytes | None:
+    @discreet
+    def key_octets(self, base: Path = _HERE) -> bytes | None:
         """Return the key of the references, or ``None`` if none is configured.
+
+        Args:
+            base: folder that the path of its source is relative to.
 
         Raises:
             ConfigurationError: if its source delivers nothing usable.
         """
-        if isinstance(self.key, SecretSource):
-            return self.key.resolve(Path())
-        return None if self.key is None else self.key.get_secret_value()
+        if not isinstance(self.key, SecretSource):
+            return None if self.key is None else self.key.get_secret_value()
+        try:
+            key = self.key.resolve(base)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"audit.key.{error.field}", error.problem, error.remedy) from None
+        if len(key) < MIN_KEY_SIZE:
+            raise ConfigurationError("audit.key", f"is {len(key)} octets long", _LONGER)
+        return key
 
 
 class SessionConfig(BaseModel):
@@ -191,7 +222,10 @@ class SessionConfig(BaseModel):
         default=1_209_600, description="seconds a session lives without being renewed; also the cookie's Max-Age"
     )
     scopes: frozenset[ScopeType] = Field(
-        default=frozenset({"http", "websocket"}), min_length=1, description="kinds of connection that get a session"
+        default=frozenset({"http", "websocket"}),
+        min_length=1,
+        description="kinds of connection that get a session",
+        json_schema_extra={"default": ["http", "websocket"]},  # a set has no order, a generated file needs one
     )
     path: Annotated[str, AfterValidator(_cookie_path)] = Field(
         default="/", description="path below which browsers send the cookie"
@@ -204,7 +238,9 @@ class SessionConfig(BaseModel):
     samesite: Literal["lax", "strict", "none"] = Field(
         default="lax", description="whether the cookie goes along with requests from other sites"
     )
-    exclude: Annotated[str | list[str] | Callable[[Mapping[str, Any]], bool] | None, BeforeValidator(_exclude)] = Field(
+    exclude: Annotated[
+        str | list[str] | SkipJsonSchema[Callable[[Mapping[str, Any]], bool]] | None, BeforeValidator(_exclude)
+    ] = Field(
         default=None,
         description="paths without a session: a pattern, a list of them, or (in code) a function of the ASGI scope",
     )
@@ -226,15 +262,15 @@ class SessionConfig(BaseModel):
     )
     save_on_error: bool = Field(default=False, description="save changes on responses with a status of 500 and above")
     strict: bool = Field(default=False, description="raise at writes that come too late, instead of logging them")
-    cache_control: str | None = Field(
+    cache_control: Annotated[str | None, AfterValidator(_header_value)] = Field(
         default="private, no-store", description="Cache-Control of responses that set the cookie and have none"
     )
     websocket_persistence: Literal["accept", "off"] = Field(
         default="accept", description="write sessions on websocket.accept, or never on websockets"
     )
-    type_encoders: Annotated[Mapping[type, Callable[[Any], Any]], PlainSerializer(lambda _: None, return_type=None)] = (
-        Field(default_factory=dict, exclude=True, description="in code: how values of further types become plain data")
-    )
+    type_encoders: SkipJsonSchema[
+        Annotated[Mapping[type, Callable[[Any], Any]], PlainSerializer(lambda _: None, return_type=None)]
+    ] = Field(default_factory=dict, exclude=True, description="in code: how values of further types become plain data")
     keyring: Path | None = Field(
         default=None, description="keyring file, relative to this file; what is given in code comes first"
     )
@@ -242,7 +278,8 @@ class SessionConfig(BaseModel):
 
     _excluded: Callable[[Mapping[str, Any]], bool] | None = PrivateAttr(default=None)
 
-    def __init__(self, **settings: Any) -> None:
+    @discreet
+    def __init__(self, /, **settings: Any) -> None:
         """Check and keep the settings.
 
         Raises:
@@ -258,21 +295,31 @@ class SessionConfig(BaseModel):
                 f"key: {self.key!r} is what a part of a split session named {match[1]!r} is called. "
                 "Choose a name that does not end in a number if such a session exists on this host.",
                 SessionKitWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
 
     @classmethod
+    @discreet
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Read the settings from a YAML file.
+        """Read the settings from a YAML file, and fetch the audit key it names. Paths are relative to the file.
 
         Raises:
             ConfigurationError: if the file cannot be read or a setting cannot be used, with its line.
         """
         source = Path(path)
-        config = read_model(source, cls)
-        if config.keyring is None:
-            return config
-        return config.model_copy(update={"keyring": source.parent / config.keyring})
+        document = yamlfile.parse(yamlfile.read_bytes(source), source)
+        config = yamlfile.validate(document, cls)
+        found: dict[str, object] = {}
+        if config.keyring is not None:
+            found["keyring"] = source.parent / config.keyring
+        if config.audit.key is not None:
+            try:
+                key = SecretBytes(config.audit.key_octets(source.parent) or b"")
+            except ConfigurationError as error:
+                line = document.line(error.field)
+                raise ConfigurationError(error.field, error.problem, error.remedy, path=source, line=line) from None
+            found["audit"] = config.audit.model_copy(update={"key": key})
+        return config.model_copy(update=found)
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -317,3 +364,8 @@ class SessionConfig(BaseModel):
     def excludes(self, scope: Mapping[str, Any]) -> bool:
         """Return whether a connection gets no session because of its path."""
         return self._excluded is not None and self._excluded(scope)
+
+
+def schema() -> str:
+    """Return the JSON Schema of the YAML file, for editors; without what can be given in code alone."""
+    return yamlfile.schema(SessionConfig)

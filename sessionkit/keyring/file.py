@@ -9,7 +9,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -24,7 +23,7 @@ from sessionkit.exceptions import ConfigurationError, KeyringError
 from sessionkit.keyring.key import ID_SIZE, Key, KeyState
 from sessionkit.keyring.keyring import Keyring, Policy
 from sessionkit.keyring.source import SecretSource
-from sessionkit.yamlfile import Unsuitable, translate
+from sessionkit.yamlfile import Unsuitable, discreet, translate
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -55,7 +54,7 @@ def _text(value: object) -> object:
 
 Time = Annotated[AwareDatetime | None, BeforeValidator(_time)]
 Text = Annotated[str, BeforeValidator(_text)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 
 
 class PolicyModel(BaseModel):
@@ -118,7 +117,8 @@ class KeyringModel(BaseModel):
     policy: PolicyModel = Field(default_factory=PolicyModel, description="what the safety checks reckon with")
     keys: list[KeyModel] = Field(min_length=1, description="the keys, in any order; exactly one is active")
 
-    def __init__(self, **settings: Any) -> None:
+    @discreet
+    def __init__(self, /, **settings: Any) -> None:
         """Check the shape of a file.
 
         Raises:
@@ -140,6 +140,7 @@ def read(path: str | PathLike[str]) -> Keyring:
     return parse(read_bytes(source), source)
 
 
+@discreet
 def read_bytes(path: Path) -> bytes:
     """Return what a keyring file holds.
 
@@ -152,6 +153,7 @@ def read_bytes(path: Path) -> bytes:
         raise _as_keyring_error(error) from None
 
 
+@discreet
 def parse(data: bytes, path: Path) -> Keyring:
     """Make a ring of what a keyring file holds; fetches the secrets it names.
 
@@ -177,10 +179,9 @@ def parse(data: bytes, path: Path) -> Keyring:
     try:
         return Keyring(keys, generation=model.generation, policy=policy)
     except KeyringError as error:
-        line = next(
-            (document.line(f"keys.{number}") for number, key in enumerate(model.keys) if key.label == error.label),
-            document.line("keys"),
-        )
+        # The last of several with that label: the first was there before.
+        number = max((number for number, key in enumerate(model.keys) if key.label == error.label), default=None)
+        line = document.line("keys" if number is None else f"keys.{number}")
         raise KeyringError(error.field, error.problem, error.remedy, label=error.label, path=path, line=line) from None
 
 
@@ -249,6 +250,4 @@ def timestamp(when: float) -> str:
 
 def schema() -> str:
     """Return the JSON Schema of the file, for editors."""
-    described = KeyringModel.model_json_schema()
-    described["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    return json.dumps(described, indent=2) + "\n"
+    return yamlfile.schema(KeyringModel)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sessionkit.exceptions import KeyringError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
 __all__ = ["ID_SIZE", "SECRET_SIZES", "Key", "KeyState"]
@@ -46,8 +47,19 @@ class KeyState(StrEnum):
     """Does nothing: its cookies are refused (compromised)."""
 
 
-def _derive(secret: bytes, info: bytes, length: int) -> bytes:
-    return HKDF(SHA256(), length, _SALT, info).derive(secret)
+def _problem(secret: object) -> str | None:
+    if not isinstance(secret, bytes):
+        return f"is of type {type(secret).__name__}, not bytes"
+    return None if len(secret) in SECRET_SIZES else f"is {len(secret)} octets long"
+
+
+def _keep(secret: bytes) -> Callable[[bytes, int], bytes]:
+    """Keep a secret where nothing that walks attributes comes by: ``asdict``, serialisers, debuggers' panes."""
+
+    def derive(info: bytes, length: int) -> bytes:
+        return HKDF(SHA256(), length, _SALT, info).derive(secret)
+
+    return derive
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,7 +85,7 @@ class Key:
     retired: float | None = None
     revoked: float | None = None
     prune_after: float | None = None
-    _secret: bytes | None = field(default=None, compare=False)
+    _derived: Callable[[bytes, int], bytes] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def from_secret(
@@ -90,19 +102,17 @@ class Key:
         Raises:
             KeyringError: if the secret is not octets or has another length.
         """
-        if not isinstance(secret, bytes):
-            problem = f"is a {type(secret).__name__}, not bytes"
-            raise KeyringError("secret", problem, "Give 32 random octets: os.urandom(32).", label=label)
-        if len(secret) not in SECRET_SIZES:
-            raise KeyringError(
-                "secret", f"is {len(secret)} octets long", "Give 16, 24 or (better) 32 random octets.", label=label
-            )
-        return cls(label, KeyState(state), _derive(secret, b"kid", ID_SIZE), _secret=secret, **dates)
+        problem = _problem(secret)
+        if problem is not None:
+            remedy = "Give 16, 24 or (better) 32 random octets, as os.urandom(32) makes them."
+            raise KeyringError("secret", problem, remedy, label=label)
+        derived = _keep(secret)
+        return cls(label, KeyState(state), derived(b"kid", ID_SIZE), _derived=derived, **dates)
 
     @classmethod
     def tombstone(cls, kid: bytes, *, label: str, **dates: float | None) -> Self:
         """Make a revoked key of which the id alone is left."""
-        return cls(label, KeyState.REVOKED, kid, **dates)
+        return cls(label, KeyState.REVOKED, kid, _derived=None, **dates)
 
     @property
     def kid(self) -> str:
@@ -112,7 +122,7 @@ class Key:
     @property
     def decrypts(self) -> bool:
         """Whether it opens cookies."""
-        return self.state is not KeyState.REVOKED and self._secret is not None
+        return self.state is not KeyState.REVOKED and self._derived is not None
 
     def derive(self, purpose: str = "session") -> bytes:
         """Return the 32 octets that encrypt for a purpose.
@@ -120,11 +130,11 @@ class Key:
         Raises:
             KeyringError: if the secret is gone.
         """
-        if self._secret is None:
+        if self._derived is None:
             raise KeyringError(
                 "secret", "is gone", "A tombstone refuses its cookies and does nothing else.", label=self.label
             )
-        return _derive(self._secret, b"seal\x00" + purpose.encode("ascii"), _DERIVED_SIZE)
+        return self._derived(b"seal\x00" + purpose.encode("ascii"), _DERIVED_SIZE)
 
     def __repr__(self) -> str:
         return f"<Key {self.label!r} {self.kid} {self.state}>"

@@ -157,7 +157,8 @@ def _check(keys: tuple[Key, ...]) -> None:
     active = [key for key in keys if key.state is KeyState.ACTIVE]
     if len(active) != 1:
         problem = "no key is active" if not active else f"{len(active)} keys are active: {_labels(active)}"
-        raise KeyringError("keys", problem, "Exactly one key must have the state 'active'; set the others to another.")
+        remedy = "Exactly one key must have the state 'active'; set the others to another."
+        raise KeyringError("keys", problem, remedy, label=active[-1].label if active else None)
     for attribute, remedy in (
         ("kid", "They have the same secret: give each key its own."),
         ("label", "Give each key a label of its own."),
@@ -179,10 +180,20 @@ def _digest(ring: Keyring) -> str:
     policy = ring.policy
     described = [
         ring.generation,
-        [policy.propagation, policy.skew, policy.token_lifetime],
+        _numbers(policy.propagation, policy.skew, policy.token_lifetime),
         sorted(
-            [key.kid, key.label, key.state, key.created, key.activates, key.retired, key.revoked, key.prune_after]
+            [
+                key.kid,
+                key.label,
+                key.state,
+                *_numbers(key.created, key.activates, key.retired, key.revoked, key.prune_after),
+            ]
             for key in ring.keys
         ),
     ]
     return hashlib.sha256(json.dumps(described).encode("ascii")).hexdigest()[:16]
+
+
+def _numbers(*seconds: float | None) -> list[float | None]:
+    """Return the numbers in one spelling: 300 and 300.0 are the same."""
+    return [None if number is None else float(number) for number in seconds]

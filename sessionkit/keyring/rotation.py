@@ -256,18 +256,23 @@ def prune(
 
 
 def _gone_at(ring: Keyring, key: Key, last_sealed: float | None) -> float:
-    """Revoked keys stay as long: their tombstone keeps telling ``revoked`` from ``unknown_key``, which keeps cookies."""
+    # Revoked keys stay as long: their tombstone tells ``revoked`` from ``unknown_key``, which keeps the cookie.
     if key.state is KeyState.REVOKED:
         return (key.revoked or 0.0) + _kept(ring)
     return prunable_at(ring, key, last_sealed)
 
 
-def check(old: Keyring, new: Keyring) -> tuple[Violation, ...]:
+def check(old: Keyring, new: Keyring, now: float | None = None) -> tuple[Violation, ...]:
     """Return what publishing ``new`` after ``old`` would break; nothing if it is safe.
 
     A revoked key is an emergency and exempt: its sessions are meant to end, and waiting would be worse.
+
+    Args:
+        old: the ring published now.
+        new: the ring to publish.
+        now: when it is published, in Unix seconds; without it, what depends on that is not judged.
     """
-    found = [*_generations(old, new), *_opens(old, new), *_keeps(old, new)]
+    found = [*_generations(old, new), *_opens(old, new), *_keeps(old, new), *_waits(old, new, now)]
     return tuple(found)
 
 
@@ -291,10 +296,10 @@ def _active(ring: Keyring) -> Key:
 
 
 def _opens(old: Keyring, new: Keyring) -> Iterable[Violation]:
+    if _emergency(old, new):
+        return
     before, after = _active(old), _active(new)
     then = new.find(before.id)
-    if then is not None and then.state is KeyState.REVOKED:
-        return
     known = old.find(after.id)
     if known is None or not known.decrypts:
         yield Violation(
@@ -315,10 +320,8 @@ def _opens(old: Keyring, new: Keyring) -> Iterable[Violation]:
 
 
 def _keeps(old: Keyring, new: Keyring) -> Iterable[Violation]:
-    """C3 as far as two files can tell: a staged key, or one retired in this very publish, is not gone at once."""
-    active = _active(old)
     for key in old.keys:
-        if key.state is KeyState.STAGED and new.find(key.id) is None and key.id != active.id:
+        if key.state is KeyState.STAGED and new.find(key.id) is None:
             yield Violation(
                 "C1",
                 f"staged key {key.label!r} would be gone: nodes may seal under it by their clock",
@@ -326,6 +329,49 @@ def _keeps(old: Keyring, new: Keyring) -> Iterable[Violation]:
                 key.kid,
                 key.label,
             )
+
+
+def _waits(old: Keyring, new: Keyring, now: float | None) -> Iterable[Violation]:
+    """C1 and C3 where they are a matter of time."""
+    for key in () if _emergency(old, new) else new.keys:
+        before = old.find(key.id)
+        ready = _everywhere_at(new, key, now) if before is None else promotable_at(old, before)
+        at = now if key.state is KeyState.ACTIVE else key.activates
+        if _newly_sealing(before, key) and at is not None and ready is not None and at < ready:
+            yield Violation(
+                "C1",
+                f"key {key.label!r} would take over before every node has it",
+                "Let it take over when propagation and skew have passed since it was published.",
+                key.kid,
+                key.label,
+            )
+    if now is None:
+        return
+    for key in old.keys:
+        if key.state is KeyState.RETIRED and new.find(key.id) is None and now < prunable_at(old, key):
+            yield Violation(
+                "C3",
+                f"sessions under key {key.label!r} may still be alive and would be lost",
+                "Keep it as retired until its last session has ended.",
+                key.kid,
+                key.label,
+            )
+
+
+def _newly_sealing(before: Key | None, key: Key) -> bool:
+    if before is None:
+        return key.state is KeyState.STAGED  # an unknown active key is told of whatever the time
+    return before.state is KeyState.STAGED and key.state in {KeyState.STAGED, KeyState.ACTIVE}
+
+
+def _everywhere_at(new: Keyring, key: Key, now: float | None) -> float | None:
+    published = key.created if now is None else now
+    return None if published is None else published + new.policy.propagation + new.policy.skew
+
+
+def _emergency(old: Keyring, new: Keyring) -> bool:
+    then = new.find(_active(old).id)
+    return then is not None and then.state is KeyState.REVOKED
 
 
 def _made(key: Key) -> tuple[float, float, bytes]:

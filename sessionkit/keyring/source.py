@@ -4,8 +4,9 @@ Rules of this file:
 
 * Text is base64 (either alphabet, padding optional) or hexadecimal of 16, 24 or 32 octets. Where text could be both, it
   is hexadecimal: 32 characters that are all hexadecimal digits. A file may also hold the octets themselves, if they are
-  no such text.
-* Errors name the variable, the file or the command, never what it delivered.
+  no base64 of whatever length: a secret that was cut off is never taken for another one.
+* Errors name the variable, the file or the command, never what it delivered; nor a name that might be the secret
+  itself, put into the wrong field.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from sessionkit.exceptions import ConfigurationError
-from sessionkit.yamlfile import Unsuitable, translate
+from sessionkit.yamlfile import Unsuitable, discreet, translate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,13 +34,19 @@ _MAX_TEXT = 4096
 _RAW_SIZES = (16, 24, 32)
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16}|(?:[0-9a-fA-F]{2}){24}|(?:[0-9a-fA-F]{2}){32}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _FORMS = "Give base64 or hexadecimal of 16, 24 or 32 octets."
 
 
 class SecretSource(BaseModel):
     """One of four ways to a secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={"minProperties": 1, "maxProperties": 1},
+    )
 
     base64: SecretStr | None = Field(
         default=None, description="the secret itself, in base64; the file must be readable by its owner alone"
@@ -54,7 +61,8 @@ class SecretSource(BaseModel):
         default=None, min_length=1, description="a command and its arguments, run without a shell, that prints it"
     )
 
-    def __init__(self, **settings: object) -> None:
+    @discreet
+    def __init__(self, /, **settings: object) -> None:
         """Check that there is exactly one way.
 
         Raises:
@@ -78,6 +86,7 @@ class SecretSource(BaseModel):
         """Whether the secret stands in the file itself."""
         return self.base64 is not None
 
+    @discreet
     def resolve(self, base: Path) -> bytes:
         """Fetch the secret.
 
@@ -91,23 +100,31 @@ class SecretSource(BaseModel):
             return _from_base64(self.base64.get_secret_value().strip(), "base64", "is not base64")
         if self.env is not None:
             text = os.environ.get(self.env)
+            name = self.env if _VARIABLE.fullmatch(self.env) else "…"
             if text is None:
-                raise ConfigurationError("env", f"variable {self.env} is not set", "Set it, or name another.")
-            return _from_text(text, "env", f"variable {self.env} holds neither base64 nor hexadecimal")
+                raise ConfigurationError("env", f"variable {name} is not set", "Set it, or name another.")
+            return _from_text(text, "env", f"variable {name} holds neither base64 nor hexadecimal")
         if self.file is not None:
-            return _from_file(base / self.file)
+            return _from_file(base / self.file, str(base / _told(self.file)))
         return _from_command(self.command or [], base)
 
 
-def _from_file(path: Path) -> bytes:
+def _told(name: str) -> str:
+    """Return a path for an error, unless it looks like a secret: of the right length, and hexadecimal or mixed case."""
+    mixed = name.upper() != name != name.lower() and _BASE64.fullmatch(name)
+    if _HEX.fullmatch(name) or (mixed and len(name.rstrip("=")) * 6 // 8 in _RAW_SIZES):
+        return "…"
+    return name
+
+
+def _from_file(path: Path, name: str) -> bytes:
     try:
         with path.open("rb") as stream:
             data = stream.read(_MAX_TEXT + 1)
-    except OSError as error:
-        raise ConfigurationError(
-            "file", f"{path} cannot be read ({error.strerror})", "Check the path and its permissions."
-        ) from None
-    problem = f"{path} holds neither base64 nor hexadecimal, nor 16, 24 or 32 octets"
+    except (OSError, ValueError) as error:
+        problem = f"{name} cannot be read ({_why(error)})"
+        raise ConfigurationError("file", problem, "Check the path and its permissions.") from None
+    problem = f"{name} holds neither base64 nor hexadecimal, nor 16, 24 or 32 octets"
     try:
         return _from_text(data.decode("ascii"), "file", problem)
     except (UnicodeDecodeError, ConfigurationError):
@@ -116,8 +133,12 @@ def _from_file(path: Path) -> bytes:
     raise ConfigurationError("file", problem, _FORMS)
 
 
+def _why(error: OSError | ValueError) -> str | None:
+    return error.strerror if isinstance(error, OSError) else "no such name can be"
+
+
 def _from_command(command: list[str], base: Path) -> bytes:
-    name = command[0]
+    name = _told(command[0])
     problem: str | None = None
     output = b""
     try:
@@ -126,8 +147,8 @@ def _from_command(command: list[str], base: Path) -> bytes:
         )
     except subprocess.TimeoutExpired:
         problem = f"{name} did not end within {COMMAND_TIMEOUT:.0f} s"
-    except OSError as error:
-        problem = f"{name} cannot be run ({error.strerror})"
+    except (OSError, ValueError) as error:
+        problem = f"{name} cannot be run ({_why(error)})"
     else:
         output = done.stdout
         if done.returncode:
