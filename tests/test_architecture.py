@@ -54,7 +54,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "wire.serializer": frozenset({"pydantic_core"}),
     "wire.token": frozenset({"cryptography"}),
     "wire.xaes": frozenset({"cryptography"}),
-    "yamlfile": frozenset({"pydantic", "pydantic_core", "ruamel"}),
+    "yamlfile": frozenset({"pydantic", "ruamel"}),
 }
 """What a module may import from outside the standard library. A package's name stands for all its modules."""
 
