@@ -41,6 +41,10 @@ POLL_INTERVAL = 5.0
 UNWATCHED_INTERVAL = 0.5
 """Seconds between looks where watching does not work: a new ring still takes over within a second."""
 
+_UNASKED = frozenset({"poll", "unknown_key"})
+"""Triggers that say nothing of the file. What was refused is not tried again for them before ``POLL_INTERVAL``: only
+the source of a secret can have changed, and its command may take seconds."""
+
 PROD_INTERVAL = 1.0
 """Seconds between looks that unknown key ids can cause, however many come."""
 
@@ -92,6 +96,8 @@ class Reloader:
         self._watching = False
         self._look_lock = threading.Lock()
         self._seen: bytes | None = None
+        self._tried: bytes | None = None
+        self._next_try = 0.0
         self._wake: anyio.Event | None = None
         self._thread = 0
         self._trigger = "poll"
@@ -172,8 +178,8 @@ class Reloader:
         self._next_prod = now + PROD_INTERVAL
         self._next_look = now
         self._trigger = "unknown_key"
-        if self._wake is not None and self._thread == threading.get_ident():
-            self._wake.set()
+        if self._thread == threading.get_ident():
+            self._rouse("unknown_key")
         return True
 
     # --- inline: now and then, within a request -----------------------------------------------------------------------
@@ -201,7 +207,7 @@ class Reloader:
     async def _look(self, trigger: str) -> None:
         began = self._clock()
         try:
-            found = await to_thread.run_sync(self._read)
+            found = await to_thread.run_sync(self._read, trigger)
             if found is None:
                 return
             await self._adopt(found)
@@ -217,12 +223,17 @@ class Reloader:
         self._emit(_reloaded(before, found, trigger, began, now))
         self._emit(key_events(before, found, now))
 
-    def _read(self) -> Keyring | None:
+    def _read(self, trigger: str) -> Keyring | None:
         """Return another ring than the one in force, or ``None``; runs in a worker thread."""
         data = file.read_bytes(self.path)
         fingerprint = hashlib.sha256(data).digest()
         if fingerprint == self._seen and not self._failures:
             return None
+        now = self._clock()
+        resting = fingerprint == self._tried and self._next_try - POLL_INTERVAL <= now < self._next_try
+        if resting and trigger in _UNASKED:
+            return None
+        self._tried, self._next_try = fingerprint, now + POLL_INTERVAL
         found = file.parse(data, self.path)
         if found.digest == self._keyring.digest:
             self._seen = fingerprint
@@ -247,7 +258,7 @@ class Reloader:
         if not self._failures:
             self._failing_since = now
         self._failures += 1
-        if problem == self._problem and now < self._next_report:
+        if problem == self._problem and self._next_report - REPEAT_INTERVAL <= now < self._next_report:
             return
         self._problem = problem
         self._next_report = now + REPEAT_INTERVAL
@@ -365,5 +376,5 @@ def _key_event(key: Key, ring: Keyring) -> Event:
             return events.KeyRetired(
                 kid=kid, label=label, state=state, digest=digest, generation=generation, prune_after=prune_after
             )
-        case KeyState.REVOKED:
+        case _:
             return events.KeyRevoked(kid=kid, label=label, state=state, digest=digest, generation=generation)
