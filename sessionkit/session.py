@@ -81,6 +81,7 @@ class Session(dict[str, Any]):
         "_clock",
         "_id",
         "_late",
+        "_remember",
         "accessed",
         "destroyed",
         "info",
@@ -88,7 +89,6 @@ class Session(dict[str, Any]):
         "previous_id",
         "reason",
         "record",
-        "remember",
         "renewed",
         "signed_in",
     )
@@ -112,7 +112,7 @@ class Session(dict[str, Any]):
         self.signed_in: float | None = None
         self.previous_id: bytes | None = None
         self.reason: str | None = None
-        self.remember: bool | None = None if record is None else record.remember
+        self._remember = record is not None and record.remember
         self._id = None if record is None else record.id
         self._clock = clock
         self._late: Callable[[], None] | None = None
@@ -142,6 +142,16 @@ class Session(dict[str, Any]):
         if self.signed_in is not None:
             return self.signed_in
         return (self.record.authenticated or None) if self.record is not None else None
+
+    @property
+    def remember(self) -> bool:
+        """Whether the cookie gets a Max-Age although the configuration says browser session; may be set."""
+        return self._remember
+
+    @remember.setter
+    def remember(self, remember: bool) -> None:
+        self.mark_modified()
+        self._remember = remember
 
     def regenerate(self, *, authenticated: bool = False, reason: str = "privilege_change") -> None:
         """Give the session a new id and keep its data; call it on login and on every change of privilege.
@@ -173,7 +183,7 @@ class Session(dict[str, Any]):
         self.record = None
         self.signed_in = None
         self.previous_id = None
-        self.remember = None
+        self._remember = False
         self._id = None
 
     def expired(self, now: float | None = None) -> bool:

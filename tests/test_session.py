@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 import pprint
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -406,7 +406,7 @@ def test_destroy_leaves_nothing() -> None:
     assert session == {}
     assert (session.destroyed, session.reason) == (True, "logout")
     assert (session.record, session.created, session.authenticated, session.previous_id) == (None, None, None, None)
-    assert session.remember is None
+    assert session.remember is False
     assert not session.require_recent_auth(3600)
 
 
@@ -435,13 +435,14 @@ def test_renew_is_asked_for_without_a_change() -> None:
     assert (session.renewed, session.modified) == (True, False)
 
 
-@pytest.mark.parametrize(("record", "remember"), [(None, None), (RECORD, False)])
-def test_remember_is_what_was_stored(record: Record | None, remember: bool | None) -> None:
+@pytest.mark.parametrize(("record", "remember"), [(None, False), (RECORD, False), (replace(RECORD, remember=True), True)])
+def test_remember_is_what_was_stored(record: Record | None, remember: bool) -> None:
     """Case 57: whether the cookie outlives the browser comes from the record, and is open for a new session."""
     session = make(record=record)
     assert session.remember is remember
     session.remember = True
     assert session.remember is True
+    assert (session.accessed, session.modified) == (True, True)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ from sessionkit.backend.messages import (
 )
 from sessionkit.backend.trail import Trail
 from sessionkit.exceptions import ConfigurationError, RejectReason, SerializationError, SessionTooLargeError
+from sessionkit.keyring.key import KeyState
 from sessionkit.session import Record, Session
 from sessionkit.wire.codec import Codec
 from sessionkit.wire.serializer import Serializer
@@ -274,7 +275,7 @@ class SessionBackend:
 
     @staticmethod
     def _record(session: Session, before: Record | None, now: float) -> Record:
-        remember = bool(session.remember)
+        remember = session.remember
         if session.signed_in is not None:
             return Record(session.raw_id, session.signed_in, session.signed_in, now, remember)
         if before is None:
@@ -288,7 +289,7 @@ class SessionBackend:
         if not message.touched or now - before.issued < self.config.lifetime / 2:
             return False
         # A node that lags behind leaves renewing to the nodes that already seal under the newer key.
-        lagging = self._keyring.is_older(self._keyring.active(now), loaded.key)
+        lagging = loaded.key.state is KeyState.STAGED and loaded.key != self._keyring.active(now)
         return not lagging and self._codec.deadline(record) > loaded.deadline
 
     def _keep_as_it_was(self, message: Save, plan: _Plan) -> Saved:

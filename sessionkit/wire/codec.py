@@ -180,6 +180,14 @@ class _Opened:
     parts: tuple[bytes, ...]
 
 
+def _issued(opened: _Opened) -> float:
+    return opened.record.issued
+
+
+def _telling(refused: _Refused) -> int:
+    return _TELLING[refused.reason]
+
+
 class Codec:
     """Reads and writes the cookies of one configuration under one ring.
 
@@ -217,12 +225,14 @@ class Codec:
         if not sets:
             return self._nothing_whole(view)
         tried = [self._open(parts, now) for parts in sets]
+        refused = [one for one in tried if isinstance(one, _Refused)]
         opened = [one for one in tried if isinstance(one, _Opened)]
-        if opened:
-            newest = max(opened, key=lambda one: one.record.issued)
-            return self._loaded(newest, view, len(opened))
-        refused = (one for one in tried if isinstance(one, _Refused))
-        return self._rejected(min(refused, key=lambda one: _TELLING[one.reason]), view)
+        for one in sorted(opened, key=_issued, reverse=True):
+            loaded = self._loaded(one, view, len(opened))
+            if isinstance(loaded, Loaded):
+                return loaded
+            refused.append(loaded)
+        return self._rejected(min(refused, key=_telling), view)
 
     def names(self, fields: Iterable[bytes]) -> tuple[str, ...]:
         """Return the names of the cookies of this session that came, the unnumbered one first, then by number."""
@@ -258,12 +268,11 @@ class Codec:
             return _Refused(RejectReason.EXPIRED, parts, key, record, deadline, absolute)
         return _Opened(record, key, plain[HEADER.size :], bool(flags & _TYPED), deadline, parts)
 
-    def _loaded(self, opened: _Opened, view: CookieJarView, authentic: int) -> Loaded | Rejected:
+    def _loaded(self, opened: _Opened, view: CookieJarView, authentic: int) -> Loaded | _Refused:
         try:
             data = self.serializer.load(opened.payload, typed=opened.typed)
         except BadPayload:
-            refused = _Refused(RejectReason.BAD_PAYLOAD, opened.parts, opened.key, opened.record)
-            return self._rejected(refused, view)
+            return _Refused(RejectReason.BAD_PAYLOAD, opened.parts, opened.key, opened.record)
         names = self.writer.names(len(opened.parts))
         more = len(view.names) > len(names)
         return Loaded(

@@ -229,6 +229,16 @@ def test_too_large() -> None:
     assert caught.value.limit == codec.writer.limit
 
 
+def test_an_unreadable_newest_does_not_hide_a_readable_one() -> None:
+    """Of two authentic cookies, a newer one of which this release can make nothing leaves the session to the other."""
+    codec = _codec()
+    (good,) = _cookies(codec)
+    (broken,) = _cookies(codec, b"[]", replace(RECORD, issued=RECORD.issued + 1))
+    for fields in ([good, broken], [broken, good]):
+        assert _loaded(codec.load(fields, NOW + 1)).data == {"a": 1}
+    assert _refused(codec.load([broken], NOW + 1)).reason is RejectReason.BAD_PAYLOAD
+
+
 def test_the_newest_wins() -> None:
     """Cases 5 and 29: of all authentic candidates the newest is used, whole or in parts, and the rest is left over."""
     codec = _codec()
