@@ -190,12 +190,9 @@ class Mailbox(Generic[Message, Reply]):
     def _expire_overdue(self, now: float) -> None:
         self._earliest = math.inf
         waiting: deque[Envelope[Message, Reply]] = deque()
-        for envelope in self._queue:
-            if envelope.pending and envelope.deadline <= now:
-                self._expire(envelope)
-            else:
-                waiting.append(envelope)
-                self._earliest = min(self._earliest, envelope.deadline)
+        while (envelope := self.take(now)) is not None:
+            waiting.append(envelope)
+            self._earliest = min(self._earliest, envelope.deadline)
         self._queue = waiting
 
     def _expire(self, envelope: Envelope[Message, Reply]) -> None:

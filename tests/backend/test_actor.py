@@ -305,6 +305,19 @@ async def test_abandoned_work_is_skipped_and_counted(in_place: bool) -> None:
     assert (actor.stats().skipped, actor.stats().handled) == (1, 2)
 
 
+async def test_the_timer_clears_abandoned_work_away(in_place: bool) -> None:
+    """An abandoned message whose time passes gives its place back, and the timer goes on to the next deadline."""
+    actor = ScriptedActor(in_place=in_place)
+    async with held(actor) as tasks:
+        asked = await queue(tasks, actor, Say("a"), Say("b"))
+        asked[0].cancel()
+        await anyio.sleep(6)
+        assert actor.stats().depth == 0
+        actor.release()
+    assert outcomes(asked) == [["cancelled"], ["AskTimeout"]]
+    assert (actor.stats().skipped, actor.stats().expired) == (1, 1)
+
+
 async def test_work_that_expires_behind_a_slow_message_is_not_done(in_place: bool) -> None:
     """A message whose time passes while another one is handled is skipped when its turn comes."""
     actor = ScriptedActor(in_place=in_place)
