@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from contextvars import copy_context
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sessionkit.keyring.keyring import Keyring
     from sessionkit.middleware import ASGIApp, Receive, Scope, Send
 
-__all__ = ["BOTH_WAYS", "Puppet", "Stage", "counter", "never"]
+__all__ = ["BOTH_WAYS", "Puppet", "Stage", "counter", "never", "until"]
 
 BOTH_WAYS = pytest.mark.parametrize("in_place", [True, False], ids=["in-place", "mailbox"])
 """Whether an idle actor serves in the task of the request."""
@@ -52,6 +53,15 @@ async def never(path: Path) -> AsyncIterator[None]:
     """Watch a folder in which nothing ever happens."""
     await anyio.sleep_forever()
     yield
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens in a worker thread, or in a task of its own, and tells nobody."""
+    with anyio.fail_after(30):
+        for _ in repeat(None):
+            if condition():
+                return
+            await anyio.sleep(0.01)
 
 
 class Puppet(Actor[Message, Reply, Event]):
