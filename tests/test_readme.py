@@ -5,12 +5,13 @@ A block is run if a comment ``<!-- run: NAME -->`` stands before it; every block
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import generated
 import pytest
@@ -20,6 +21,7 @@ from sessionkit.testing import AsgiClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -41,11 +43,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     return tmp_path
 
 
-def run(name: str) -> dict[str, Any]:
-    """Run a block as a module and return its names."""
-    names: dict[str, Any] = {"__name__": f"readme_{name}"}
-    exec(compile(BLOCKS[name], f"README.md:{name}", "exec", dont_inherit=True), names)  # noqa: S102 - our own README
-    return names
+def run(name: str) -> ModuleType:
+    """Run a block as the file that a reader would make of it."""
+    path = Path(f"readme_{name}.py")
+    path.write_text(BLOCKS[name], "utf-8")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # frameworks look annotations up there
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("name", ["raw", "starlette", "fastapi", "litestar"])
@@ -54,7 +62,7 @@ def run(name: str) -> dict[str, Any]:
 @pytest.mark.usefixtures("home")
 async def test_embedding_examples_count_visits(name: str, *, hosted: bool) -> None:
     """Every embedding example keeps a session from request to request, with and without a lifespan."""
-    client = AsgiClient(run(name)["app"])
+    client = AsgiClient(run(name).app)
 
     async def visits() -> list[str]:
         return [(await client.get("/")).text.strip('"') for _ in range(3)]
@@ -72,7 +80,7 @@ async def test_embedding_examples_count_visits(name: str, *, hosted: bool) -> No
 @pytest.mark.usefixtures("home")
 async def test_litestar_route_opts_out() -> None:
     """The Litestar example's route with the reference's opt-out neither reads nor writes a session."""
-    client = AsgiClient(run("litestar")["app"])
+    client = AsgiClient(run("litestar").app)
     await client.get("/")
     response = await client.get("/health")
     assert response.text == "ok"
@@ -80,9 +88,10 @@ async def test_litestar_route_opts_out() -> None:
     assert response.values(b"vary") == []
 
 
+@pytest.mark.usefixtures("home")
 async def test_secret_in_code() -> None:
     """A secret in code is enough for a session."""
-    client = AsgiClient(run("secret")["app"])
+    client = AsgiClient(run("secret").app)
     assert (await client.get("/")).set_cookies[0].startswith(b"shop=")
 
 
