@@ -81,7 +81,7 @@ def main() -> None:
     """Write every generated file."""
     for path, text in files().items():
         path.write_text(text, "utf-8")
-        print(path.relative_to(ROOT))  # noqa: T201 - a script
+        print(path.relative_to(ROOT))
 
 
 if __name__ == "__main__":
