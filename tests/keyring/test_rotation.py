@@ -397,7 +397,7 @@ TestRotation = Rotation.TestCase
 TestRotation.__doc__ = (
     "C1 to C4: no order of allowed steps breaks a condition, and every refusal names a time ahead or none."
 )
-TestRotation.settings = settings(stateful_step_count=20, max_examples=100)
+TestRotation.settings = settings(stateful_step_count=25, max_examples=40)
 
 
 @given(st.integers(0, 400), st.integers(0, 2_000))
