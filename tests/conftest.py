@@ -11,6 +11,7 @@ One backend alone: ``@pytest.mark.parametrize("anyio_backend", ["asyncio"], indi
 from __future__ import annotations
 
 import os
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers this file gives a meaning to."""
     config.addinivalue_line("markers", "leaks_on_purpose: says what must not be said, to see it found.")
     config.addinivalue_line("markers", "real_time: run on the real clock, for tests of sockets, processes or threads.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
+    """Hand every async test to anyio's plugin; its own setting for that is younger than the oldest anyio we take."""
+    inner = obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
+    if collector.istestfunction(obj, name) and iscoroutinefunction(inner):
+        pytest.mark.anyio(obj)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def interval(self) -> float:
-        """Seconds from one promotion to the next; half of one before the first, the rest after the last."""
+        """Seconds from one promotion to the next; a quarter of that before the first, a quarter more after the last."""
         return self.seconds / (self.rotations + 0.5) if self.rotations else self.seconds
 
     @property
@@ -103,7 +103,7 @@ class Rotations:
         """Promote as planned, and at last try to prune too early; end before a time of ``time.monotonic()``."""
         started = time.monotonic()
         for number in range(self._plan.rotations):
-            await anyio.sleep(max(0.0, started + (number + 0.5) * self._plan.interval - time.monotonic()))
+            await anyio.sleep(max(0.0, started + (number + 0.25) * self._plan.interval - time.monotonic()))
             while time.monotonic() < until:
                 result = await run("keyring", "promote", str(self._path))
                 if result.returncode == 0:
