@@ -1,8 +1,8 @@
 """Nothing that must stay secret gets out: every test's keys, cookies and payloads are looked for in all it said.
 
-While a test runs, three things are collected: what must not leak (each secret that became a key, in every spelling; each
-token that was sealed; each payload that was serialised), what was logged (by structlog's sink and by logging), and what
-was raised (every error of the package). Afterwards the one is searched for in the other.
+While a test runs, three things are collected: what must not leak (each secret that became a key, in every spelling;
+each token that was sealed; each payload that was serialised), what was logged (by structlog's sink and by logging), and
+what was raised (every error of the package). Afterwards the one is searched for in the other.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Watch(logging.Handler):
         from_secret, seal, dump = Key.from_secret.__func__, TokenCipher.seal, Serializer.dump  # type: ignore[attr-defined]  # a classmethod's own function
         write, raising = AuditLog._write, SessionKitError.__init__
 
-        def watched_from_secret(cls: type[Key], secret: bytes, **options: Any) -> Key:
+        def watched_from_secret(cls: type[Key], /, secret: Any, **options: Any) -> Key:
             if isinstance(secret, bytes) and len(secret) >= SHORTEST:
                 self.hide(
                     secret, secret.hex().encode(), base64.b64encode(secret).rstrip(b"="), repr(secret)[2:-1].encode()

@@ -20,7 +20,6 @@ from sessionkit.keyring.keyring import Keyring
 from sessionkit.testing import AsgiClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +28,7 @@ BLOCKS = {name: code for name, _, code in re.findall(r"<!-- run: (\w+) -->\n```(
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with the examples of config/, and with the environment that they ask for."""
     folder = tmp_path / "config"
     folder.mkdir()

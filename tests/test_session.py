@@ -435,7 +435,9 @@ def test_renew_is_asked_for_without_a_change() -> None:
     assert (session.renewed, session.modified) == (True, False)
 
 
-@pytest.mark.parametrize(("record", "remember"), [(None, False), (RECORD, False), (replace(RECORD, remember=True), True)])
+@pytest.mark.parametrize(
+    ("record", "remember"), [(None, False), (RECORD, False), (replace(RECORD, remember=True), True)]
+)
 def test_remember_is_what_was_stored(record: Record | None, remember: bool) -> None:
     """Case 57: whether the cookie outlives the browser comes from the record, and is open for a new session."""
     session = make(record=record)

@@ -117,7 +117,7 @@ class Trail:
             *self._large(reference, size, chunks),
         )
 
-    def written(  # noqa: PLR0913 - the facts of a write
+    def written(
         self, session: Session, loaded: Loaded, record: Record, sealed: Sealed, key: Key, *, changed: bool
     ) -> Sequence[Event]:
         """Tell of a session that was written again."""

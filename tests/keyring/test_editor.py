@@ -52,7 +52,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_people_wrote_stays(path: Path) -> None:
-    """A publish changes states, dates and the generation, and nothing else: comments, quotes, order and spelling stay."""
+    """A publish changes states, dates and the generation; comments, quotes, order and spelling stay."""
     opened = Editor(path)
     new = NewKey.generate("summer", KeyState.STAGED, NOW)
     opened.publish(rotation.promote(opened.ring, NOW, successor=new.key), {new.key.kid: new})
