@@ -123,8 +123,11 @@ def _exclude(value: object) -> object:
 
 
 def _context(value: str) -> str:
-    if len(value.encode("utf-8", "surrogatepass")) > _MAX_ATTRIBUTE:
-        problem = f"is longer than {_MAX_ATTRIBUTE} octets"
+    try:
+        problem = f"is longer than {_MAX_ATTRIBUTE} octets" if len(value.encode("utf-8")) > _MAX_ATTRIBUTE else None
+    except UnicodeEncodeError:
+        problem = "holds half a character (a lone surrogate)"
+    if problem is not None:
         raise Unsuitable(problem, "Give a short name of the audience, such as 'shop' or a tenant's name.")
     return value
 

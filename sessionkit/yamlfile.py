@@ -215,8 +215,6 @@ class _Builder:
     def _scalar(self, node: Node, name: str, line: int) -> Any:
         text: str = node.value
         kind = str(node.tag).removeprefix(_TAG)
-        if kind in {"str", "timestamp"}:
-            return text
         try:
             return _SCALARS[kind](text)
         except (KeyError, ValueError):
@@ -228,6 +226,8 @@ class _Builder:
 
 _BOOLEANS = {"true": True, "false": False}
 _SCALARS: dict[str, Callable[[str], Any]] = {
+    "str": lambda text: text.encode("utf-8").decode("utf-8"),  # refuses half a character ("\ud800")
+    "timestamp": str,
     "null": lambda _: None,
     "bool": lambda text: _BOOLEANS[text.lower()],
     "int": lambda text: int(text, 10),

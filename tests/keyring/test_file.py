@@ -251,6 +251,7 @@ def test_mistakes(path: Path, text: str, told: str, label: str | None, line: int
         ("<<: {version: 1}", "version: is missing", None),
         ("a: 0x10", "a: is no plain value. Write text, a number, true, false or null.", 1),
         ("a: .inf", "a: is no plain value", 1),
+        ('a: "\\ud800"', "a: is no plain value", 1),
         ("a: " + "9" * 5000, "a: is no plain value", 1),
     ],
 )
