@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from filelock import FileLock, Timeout
 from rich.table import Table
+from rich.text import Text
 
 from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, when
-from sessionkit.exceptions import ConfigurationError, KeyringError
+from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
 from sessionkit.keyring.editor import Editor, NewKey, create
 from sessionkit.keyring.file import DEFAULT_LIFETIME
@@ -27,14 +29,30 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Make, rotate and check keyring files.", no_args_is_help=True)
 
+
+def _printable(label: str | None) -> str | None:
+    if label is not None and not label.isprintable():
+        raise typer.BadParameter("it holds characters that cannot be printed.")
+    return label
+
+
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise typer.BadParameter("it is no number of seconds.")
+    return seconds
+
+
 Ring = Annotated[Path, typer.Argument(metavar="PATH", help="The keyring file.")]
 Name = Annotated[str, typer.Argument(metavar="KEY", help="Label or id of the key.")]
-Label = Annotated[str | None, typer.Option(help="Label of the new key; a date by default.")]
+Label = Annotated[str | None, typer.Option(help="Label of the new key; a date by default.", callback=_printable)]
 Force = Annotated[bool, typer.Option("--force", help="Do it although sessions may be lost.")]
 SecretEnv = Annotated[str | None, typer.Option(help="Take the new secret from this environment variable.")]
 SecretFile = Annotated[str | None, typer.Option(help="Take the new secret from this file, relative to the keyring.")]
 SecretCommand = Annotated[
     list[str] | None, typer.Option(help="Take the new secret from a command: give this once for each of its words.")
+]
+SecretInline = Annotated[
+    bool, typer.Option("--secret-inline", help="Make a secret and put it into the file, although the others are not.")
 ]
 
 
@@ -44,7 +62,9 @@ def _editing(path: Path, *, as_json: bool) -> Iterator[Editor]:
     with failing(as_json=as_json):
         if not path.exists():
             raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path)
-        lock = FileLock(path.resolve().with_name(f".{path.name}.lock"))
+        # The name behind a link, so that there is one lock for one file.
+        whole = path.resolve()
+        lock = FileLock(whole.with_name(f".{whole.name}.lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -74,20 +94,28 @@ def _label(ring: Keyring | None, wanted: str | None, moment: float) -> str:
     return label
 
 
-def _new_key(
-    ring: Keyring,
-    path: Path,
-    label: str | None,
-    moment: float,
-    env: str | None = None,
-    file: str | None = None,
-    command: list[str] | None = None,
-) -> NewKey:
-    """Make a staged key: generated, or from where an option says."""
+def _told(env: str | None, file: str | None, command: list[str] | None) -> dict[str, Any]:
+    """Return where the options say that a new secret comes from."""
     told: dict[str, Any] = {"env": env, "file": file, "command": command or None}
-    told = {way: value for way, value in told.items() if value is not None}
-    named = _label(ring, label, moment)
+    return {way: value for way, value in told.items() if value is not None}
+
+
+def _new_key(
+    editor: Editor, path: Path, label: str | None, moment: float, told: dict[str, Any], *, inline: bool
+) -> NewKey:
+    """Make a staged key: from where an option says, or generated if secrets stand in this file anyway.
+
+    Raises:
+        RotationRefused: if it would put the first secret into a file that people may keep where secrets must not be.
+    """
+    named = _label(editor.ring, label, moment)
     if not told:
+        if not (inline or editor.inline):
+            raise RotationRefused(
+                "the secrets of this ring are kept outside of its file. Say where the new one is by --secret-env, "
+                "--secret-file or --secret-command, or let it be put into the file by --secret-inline. "
+                "(`promote` can leave it out by --no-successor.)"
+            )
         return NewKey.generate(named, KeyState.STAGED, moment)
     try:
         octets = SecretSource(**told).resolve(path.resolve().parent)
@@ -122,11 +150,16 @@ def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
 def init(
     path: Ring,
     propagation: Annotated[
-        float, typer.Option(min=0, help="Seconds until every process has loaded a publish.")
+        float, typer.Option(min=0, help="Seconds until every process has loaded a publish.", callback=_finite)
     ] = 300.0,
-    skew: Annotated[float, typer.Option(min=0, help="Seconds that two clocks may differ by.")] = 300.0,
+    skew: Annotated[
+        float, typer.Option(min=0, help="Seconds that two clocks may differ by.", callback=_finite)
+    ] = 300.0,
     token_lifetime: Annotated[
-        float, typer.Option(min=1, help="Seconds a session may go without being renewed: at least every max_age.")
+        float,
+        typer.Option(
+            min=1, help="Seconds a session may go without being renewed: at least every max_age.", callback=_finite
+        ),
     ] = DEFAULT_LIFETIME,
     as_json: AsJson = False,
 ) -> None:
@@ -153,6 +186,7 @@ def stage(
     secret_env: SecretEnv = None,
     secret_file: SecretFile = None,
     secret_command: SecretCommand = None,
+    secret_inline: SecretInline = False,
     activates: Annotated[
         datetime | None,
         typer.Option(help="Let it take over by itself at this time (UTC).", formats=["%Y-%m-%dT%H:%M:%SZ"]),
@@ -162,14 +196,15 @@ def stage(
     """Add a key that opens at once and seals only when its time has come."""
     moment = now()
     with _editing(path, as_json=as_json) as editor:
-        new = _new_key(editor.ring, path, label, moment, secret_env, secret_file, secret_command)
+        told = _told(secret_env, secret_file, secret_command)
+        new = _new_key(editor, path, label, moment, told, inline=secret_inline)
         ring = rotation.stage(editor.ring, new.key)
         if activates is not None:
             ring = rotation.schedule(ring, new.key.kid, _utc(activates), moment)
             scheduled = rotation.select(ring, new.key.kid)
             new = NewKey(scheduled, new.secret)
         editor.publish(ring, {new.key.kid: new})
-    say(f"key {new.key.kid} ({new.key.label}) is staged.", _facts(ring, moment, staged=new.key.kid), as_json=as_json)
+    say(f"key {new.key.kid} ({_shown(new.key)}) is staged.", _facts(ring, moment, staged=new.key.kid), as_json=as_json)
 
 
 @app.command()
@@ -183,6 +218,7 @@ def promote(
     secret_env: SecretEnv = None,
     secret_file: SecretFile = None,
     secret_command: SecretCommand = None,
+    secret_inline: SecretInline = False,
     no_successor: Annotated[bool, typer.Option("--no-successor", help="Stage no new key in the same publish.")] = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -193,7 +229,8 @@ def promote(
         before = editor.ring
         new = None
         if not no_successor:
-            new = _new_key(before, path, label, moment, secret_env, secret_file, secret_command)
+            told = _told(secret_env, secret_file, secret_command)
+            new = _new_key(editor, path, label, moment, told, inline=secret_inline)
         ring = rotation.promote(
             before,
             moment,
@@ -203,7 +240,7 @@ def promote(
         )
         editor.publish(ring, {} if new is None else {new.key.kid: new})
     seals = ring.active(moment if at is None else max(moment, _utc(at)))
-    text = f"key {seals.kid} ({seals.label}) seals{'' if at is None else f' from {when(_utc(at))}'}."
+    text = f"key {seals.kid} ({_shown(seals)}) seals{'' if at is None else f' from {when(_utc(at))}'}."
     say(text, _facts(ring, moment, active=seals.kid, staged=None if new is None else new.key.kid), as_json=as_json)
 
 
@@ -225,22 +262,28 @@ def revoke(
     secret_env: SecretEnv = None,
     secret_file: SecretFile = None,
     secret_command: SecretCommand = None,
+    secret_inline: SecretInline = False,
     as_json: AsJson = False,
 ) -> None:
     """Refuse a key from now on; if it is the active one, the staged key takes over in the same publish."""
     moment = now()
     with _editing(path, as_json=as_json) as editor:
         target = rotation.select(editor.ring, key)
+        told = _told(secret_env, secret_file, secret_command)
         new = None
         if target.state in {KeyState.ACTIVE, KeyState.STAGED}:
-            new = _new_key(editor.ring, path, label, moment, secret_env, secret_file, secret_command)
+            # An emergency does not wait for a successor, unless there is nothing that could take over.
+            alone = target.state is KeyState.ACTIVE and not editor.ring.counts()[KeyState.STAGED]
+            if told or secret_inline or editor.inline or alone:
+                new = _new_key(editor, path, label, moment, told, inline=secret_inline)
         ring = rotation.revoke(editor.ring, key, moment, successor=None if new is None else new.key)
         if new is not None:
             new = NewKey(rotation.select(ring, new.key.kid), new.secret)
         editor.publish(ring, {} if new is None else {new.key.kid: new})
     seals = ring.active(moment)
+    advice = "" if ring.counts()[KeyState.STAGED] else " No key stands by: stage one."
     say(
-        f"key {target.kid} is revoked; key {seals.kid} seals.",
+        f"key {target.kid} is revoked; key {seals.kid} seals.{advice}",
         _facts(ring, moment, revoked=target.kid),
         as_json=as_json,
     )
@@ -271,9 +314,10 @@ def check(
     new: Annotated[Path, typer.Argument(help="The keyring file to publish after it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say whether publishing NEW after OLD is safe: a gate for a deployment pipeline."""
+    """Say whether publishing NEW after OLD is safe now: a gate for a deployment pipeline."""
+    moment = now()
     with failing(as_json=as_json):
-        found = rotation.check(Keyring.load(old), Keyring.load(new))
+        found = rotation.check(Keyring.load(old), Keyring.load(new), moment)
     if found:
         lines = [f"{one.condition}: {one.reason}. {one.remedy}" for one in found]
         facts = [
@@ -306,7 +350,7 @@ def status(path: Ring, as_json: AsJson = False) -> None:
     for key in ring.keys:
         since = key.revoked or key.retired or key.activates or key.created
         table.add_row(
-            key.label,
+            Text(_shown(key)),
             key.kid,
             key.state.value,
             "yes" if key is seals else "",
@@ -335,7 +379,7 @@ def timeline(path: Ring, as_json: AsJson = False) -> None:
         if not told_now and time > moment:
             told_now = True
             console.print(f"{when(moment)}  now", markup=False)
-        console.print(f"{when(time)}  {key.kid}  {what:<11} {key.label}", markup=False)
+        console.print(f"{when(time)}  {key.kid}  {what:<11} {_shown(key)}", markup=False)
     if not told_now:
         console.print(f"{when(moment)}  now", markup=False)
 
@@ -360,11 +404,16 @@ def _advice(ring: Keyring, moment: float) -> str:
     if not staged:
         return "stage a key, so that one stands by: sessionkit keyring stage PATH"
     if over:
-        return f"prune {', '.join(key.label for key in over)}: sessionkit keyring prune PATH"
+        return f"prune {', '.join(map(_shown, over))}: sessionkit keyring prune PATH"
     ready = min(rotation.promotable_at(ring, key) for key in staged)
     if moment < ready:
         return f"wait; the staged key may be promoted from {when(ready)}"
     return "all is well; promote when the active key is due: sessionkit keyring promote PATH"
+
+
+def _shown(key: Key) -> str:
+    """Return a key's label for a terminal: people may have written anything into the file."""
+    return key.label if key.label.isprintable() else repr(key.label)
 
 
 def _utc(moment: datetime) -> float:

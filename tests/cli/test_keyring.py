@@ -323,9 +323,115 @@ def test_a_folder_that_cannot_be_locked(command: Command, monkeypatch: pytest.Mo
     assert "cannot be locked (Permission denied)" in done.err
 
 
+def test_a_link_and_its_file_have_one_lock(command: Command) -> None:
+    """Two commands that reach one file by two names are still told of each other."""
+    command.keyring("init")
+    link = command.path.with_name("link.yaml")
+    link.symlink_to(command.path)
+    with FileLock(command.path.with_name(f".{command.path.name}.lock")):
+        done = command("keyring", "stage", str(link))
+    assert done.status == 1
+    assert "is being changed by another command" in done.err
+    assert command("keyring", "stage", str(link)).status == 0
+    assert link.is_symlink()
+    assert len(Keyring.load(command.path)) == 3
+
+
+@pytest.fixture
+def elsewhere(command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return a command on a ring whose secrets are in the environment, its file open to everybody."""
+    for number in (1, 2, 3):
+        monkeypatch.setenv(f"RING_{number}", f"{number:02d}" * 32)
+    command.path.write_text(
+        "version: 1\npolicy: {propagation: 0, skew: 0}\nkeys:\n"
+        "- {label: one, state: active, secret: {env: RING_1}, created: 2026-01-01T00:00:00Z}\n"
+        "- {label: two, state: staged, secret: {env: RING_2}, created: 2026-01-01T00:00:00Z}\n"
+    )
+    return command
+
+
+@pytest.mark.parametrize("name", ["stage", "promote"])
+def test_no_secret_is_put_into_a_file_that_has_none(elsewhere: Command, name: str) -> None:
+    """A file whose secrets are elsewhere may lie in a repository: a secret goes there only if that is asked for."""
+    before = elsewhere.path.read_bytes()
+    done = elsewhere.keyring(name)
+    assert done.status == 1
+    assert "kept outside of its file. Say where the new one is by --secret-env" in done.err
+    assert elsewhere.path.read_bytes() == before
+    assert elsewhere.keyring(name, "--secret-env", "RING_3").status == 0
+    assert "base64" not in elsewhere.path.read_text()
+    assert elsewhere.keyring("stage", "--secret-inline").status == 0
+    assert "base64" in elsewhere.path.read_text()
+    assert elsewhere.keyring("stage").status == 0
+
+
+def test_an_emergency_waits_for_no_successor(elsewhere: Command) -> None:
+    """Where no successor can be made, the staged key takes over without one; with none staged, that is said."""
+    done = elsewhere.keyring("revoke", "one")
+    assert done.status == 0
+    assert done.out.endswith("seals. No key stands by: stage one.\n")
+    assert states(elsewhere.path) == ["revoked", "active"]
+    done = elsewhere.keyring("revoke", "two")
+    assert done.status == 1
+    assert "--secret-env" in done.err
+    assert elsewhere.keyring("revoke", "two", "--secret-env", "RING_3").status == 0
+    assert states(elsewhere.path) == ["revoked", "revoked", "active"]
+    assert "RING_1" not in elsewhere.path.read_text()
+
+
+def test_labels_are_text_and_no_markup(command: Command) -> None:
+    """Whatever a label looks like, it is shown as it is; what a terminal would obey is escaped, and never made here."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    assert command.keyring("stage", "--label", "[red]a[/b]").status == 0
+    done = command.keyring("status")
+    assert done.status == 0
+    assert "[red]a[/b]" in done.out
+    assert command.keyring("stage", "--label", "a\x1b[31m\nb").status == 2
+    command.path.write_text(command.path.read_text().replace("[red]a[/b]", "a\\e[31m\\nb"))
+    for name in ("status", "timeline", "promote"):
+        done = command.keyring(name)
+        assert done.status == 0
+        assert "\x1b" not in done.out
+    assert "a\\x1b[31m\\nb" in command.keyring("status").out
+
+
+def test_a_label_that_the_file_does_not_take(command: Command) -> None:
+    """A label that is too long or taken is refused with the file's own name, and the file is left alone."""
+    command.keyring("init")
+    before = command.path.read_bytes()
+    for label, problem in (("x" * 65, "at most 64 characters"), ("2027-01-15", "stands 2 times"), ("", "at least 1")):
+        done = command.keyring("stage", "--label", label)
+        assert done.status == 1
+        assert problem in done.err
+        assert ".tmp" not in done.err
+    assert command.path.read_bytes() == before
+
+
+def test_check_reckons_with_the_present(command: Command, tmp_path: Path) -> None:
+    """A key that is pruned while its sessions may be alive is a violation; later, the same publish is safe."""
+    command.keyring("init", "--propagation", "0", "--skew", "0", "--token-lifetime", "100")
+    command.keyring("promote")
+    old = tmp_path / "old.yaml"
+    old.write_bytes(command.path.read_bytes())
+    old.chmod(0o600)
+    command.keyring("prune", "--force")
+    done = command("keyring", "check", str(old), str(command.path))
+    assert done.status == 1
+    assert done.err.startswith("C3: ")
+    command.clock.advance(100)
+    assert command("keyring", "check", str(old), str(command.path)).status == 0
+
+
 @pytest.mark.parametrize(
     "words",
-    [["keyring", "nonsense"], ["keyring", "init"], ["keyring", "init", "x", "--skew", "-1"], ["keyring", "check", "a"]],
+    [
+        ["keyring", "nonsense"],
+        ["keyring", "init"],
+        ["keyring", "init", "x", "--skew", "-1"],
+        ["keyring", "init", "x", "--skew", "nan"],
+        ["keyring", "init", "x", "--propagation", "inf"],
+        ["keyring", "check", "a"],
+    ],
 )
 def test_wrong_usage_ends_with_2(command: Command, words: list[str]) -> None:
     """Wrong usage is told apart from a refusal by its exit status."""
