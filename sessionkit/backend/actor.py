@@ -128,7 +128,7 @@ class Actor(Generic[Message, Reply, Event]):
         restart_window: in seconds.
     """
 
-    def __init__(  # noqa: PLR0913 - the keyword-only limits have defaults
+    def __init__(
         self,
         factory: Callable[[], Behaviour[Message, Reply, Event]],
         *,
@@ -308,10 +308,10 @@ class Actor(Generic[Message, Reply, Event]):
     async def _receive(self) -> NoReturn:
         """Handle what lies in the mailbox, in batches, and park while it is empty. Tests override this to hold it."""
         while True:
-            if self._in_place and not self._mailbox:
+            if self._in_place:
                 self._idle_thread = self._thread
             try:
-                await self._mailbox.arrival()
+                await self._mailbox.arrival()  # at once if there is something, so that nobody sees it idle then
             finally:
                 self._idle_thread = 0
             self._work_off()

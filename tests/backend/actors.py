@@ -122,7 +122,7 @@ class Script:
 class ScriptedActor(Actor["Message", str, str]):
     """An actor whose loop can be held and crashed, and that keeps what it told."""
 
-    def __init__(  # noqa: PLR0913 - those of the actor
+    def __init__(
         self,
         factory: Callable[[], Script] = Script,
         *,

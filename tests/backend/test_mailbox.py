@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from contextvars import copy_context
 
@@ -40,6 +41,17 @@ async def test_a_settled_envelope_has_let_go_of_its_message() -> None:
         await abandoned.outcome()
     assert not abandoned.pending
     assert not hasattr(abandoned, "message")
+
+
+async def test_an_envelope_lets_go_of_its_error() -> None:
+    """Error, traceback, frame and envelope do not form a cycle that only the collector could undo."""
+    failed = envelope()
+    error = MessageFailed("KeyError")
+    failed.fail(error)
+    with pytest.raises(MessageFailed) as caught:
+        await failed.outcome()
+    assert caught.value is error
+    assert error not in gc.get_referents(failed)
 
 
 async def test_neither_envelope_nor_mailbox_shows_a_message() -> None:
