@@ -74,7 +74,7 @@ class Aggregator:
 
     def flush(self, now: float, *, everything: bool = False) -> Iterator[Event]:
         """Yield summaries of the windows that are over, or of all; the table forgets them."""
-        over = [kind for kind, count in self._counts.items() if everything or now - count.since >= self._window]
+        over = [kind for kind, count in self._counts.items() if everything or self._is_over(count, now)]
         for kind in over:
             count = self._counts.pop(kind)
             if count.suppressed:
@@ -88,8 +88,12 @@ class Aggregator:
                     last_seen=timestamp(count.last),
                 )
         extra = self._overflow
-        if extra is not None and (everything or now - extra.since >= self._window):
+        if extra is not None and (everything or self._is_over(extra, now)):
             self._overflow = None
             yield AuditOverflow(
                 count=extra.suppressed, first_seen=timestamp(extra.first), last_seen=timestamp(extra.last)
             )
+
+    def _is_over(self, count: _Count, now: float) -> bool:
+        """Tell whether a window has ended; also if the clock went back behind its start, or it would stay open."""
+        return not 0 <= now - count.since < self._window

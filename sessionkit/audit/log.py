@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -82,6 +83,7 @@ class AuditLog:
         self._clock = clock
         self._logger: Sink = structlog.get_logger("sessionkit") if logger is None else logger
         self._aggregator = Aggregator() if aggregator is None else aggregator
+        self._counting = threading.Lock()  # late writes and other loops tell events on threads of their own
         self._next_flush = 0.0
         self._instance: tuple[int, str] = (0, "")
 
@@ -102,16 +104,20 @@ class AuditLog:
         """Write the summaries that are due, or all of them."""
         now = self._clock()
         self._next_flush = now + _FLUSH_EVERY
-        for summary in self._aggregator.flush(now, everything=everything):
+        with self._counting:
+            summaries = list(self._aggregator.flush(now, everything=everything))
+        for summary in summaries:
             self._write(summary, now)
 
     def _emit(self, event: Event) -> None:
         if event.severity < self._level:
             return
         now = self._clock()
-        if now >= self._next_flush:
+        if not self._next_flush - _FLUSH_EVERY <= now < self._next_flush:
             self.flush()
-        if self._aggregator.admit(event, now):
+        with self._counting:
+            admitted = self._aggregator.admit(event, now)
+        if admitted:
             self._write(event, now)
 
     def _write(self, event: Event, now: float) -> None:

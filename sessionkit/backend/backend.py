@@ -7,7 +7,8 @@ Rules of this file:
 * A session is written when its *value* differs from what came, when the application asks for it, or when half of its
   life is over and the response depends on it anyway (ASP.NET's sliding rule). Never on a mere read: a slow read would
   overwrite a faster write.
-* Writing always seals under the active key. An automatic renewal never moves a session to an older key.
+* Writing always seals under the active key. An automatic renewal never moves a session to an older key, and nothing
+  moves what came under a key that was revoked meanwhile.
 
 The methods below ``handle`` are those of the reference, Litestar's ``ClientSideSessionBackend``, with the ASGI scope
 where it has its connection; they work without an actor.
@@ -246,8 +247,9 @@ class SessionBackend:
         now = self._clock()
         loaded = received if isinstance(received, Loaded) and not session.destroyed else None
         record = self._record(session, None if loaded is None else loaded.record, now)
-        if loaded is not None and not plan.changed and not self._must_write(message, loaded, record, now):
-            return self._tidy(message, loaded.stale, plan.payload)
+        left = None if loaded is None else self._left_as_it_is(message, plan, loaded, record, now)
+        if left is not None:
+            return left
         key = self._keyring.active(now)
         try:
             sealed = self._codec.seal(record, plan.payload, typed=plan.typed, key=key)
@@ -259,6 +261,18 @@ class SessionBackend:
         if loaded is not None and loaded.key.id != key.id:
             self._used(loaded.key).rekeyed_from += 1
         return self._written(message, plan, record, sealed, key=key, loaded=loaded)
+
+    def _left_as_it_is(self, message: Save, plan: _Plan, loaded: Loaded, record: Record, now: float) -> Saved | None:
+        """Answer for a session that is not written; ``None`` if it is."""
+        key = self._keyring.find(loaded.key.id)
+        if key is not None and not key.decrypts:
+            # Revoked since it was loaded: whoever held the key may have made this session up, and the active key would
+            # vouch for it from now on. The cookie stays, so that the next request is refused for it and that is told.
+            lost = tuple(self._trail.lost(None, "key_revoked")) if plan.changed else ()
+            return Saved(stored=plan.payload, events=lost)
+        if plan.changed or self._must_write(message, loaded, record, now):
+            return None
+        return self._tidy(message, loaded.stale, plan.payload)
 
     def _look(self, message: Save) -> _Plan:
         value, received = message.value, message.received
@@ -289,7 +303,7 @@ class SessionBackend:
         if not message.touched or now - before.issued < self.config.lifetime / 2:
             return False
         # A node that lags behind leaves renewing to the nodes that already seal under the newer key.
-        lagging = loaded.key.state is KeyState.STAGED and loaded.key != self._keyring.active(now)
+        lagging = loaded.key.state is KeyState.STAGED and loaded.key.id != self._keyring.active(now).id
         return not lagging and self._codec.deadline(record) > loaded.deadline
 
     def _keep_as_it_was(self, message: Save, plan: _Plan) -> Saved:

@@ -207,9 +207,10 @@ class Reloader:
     async def _look(self, trigger: str) -> None:
         began = self._clock()
         try:
-            found = await to_thread.run_sync(self._read, trigger)
-            if found is None:
+            news = await to_thread.run_sync(self._read, trigger)
+            if news is None:
                 return
+            found, fingerprint = news
             await self._adopt(found)
         except SessionKitError as error:
             self._report(error, trigger)
@@ -217,14 +218,16 @@ class Reloader:
         except Exception as error:  # noqa: BLE001 - a worker must outlive any file; the type alone, its text may quote it
             self._report(_Unforeseen(type(error).__name__), trigger)
             return
+        # Not before: a request that looks may be cancelled, and what it has read would never be looked at again.
+        self._seen = fingerprint
         before, self._keyring = self._keyring, found
         self._recovered()
         now = self._clock()
         self._emit(_reloaded(before, found, trigger, began, now))
         self._emit(key_events(before, found, now))
 
-    def _read(self, trigger: str) -> Keyring | None:
-        """Return another ring than the one in force, or ``None``; runs in a worker thread."""
+    def _read(self, trigger: str) -> tuple[Keyring, bytes] | None:
+        """Return another ring than the one in force, with its file's fingerprint; runs in a worker thread."""
         data = file.read_bytes(self.path)
         fingerprint = hashlib.sha256(data).digest()
         if fingerprint == self._seen and not self._failures:
@@ -240,8 +243,7 @@ class Reloader:
             self._recovered()
             return None
         self._check(found)
-        self._seen = fingerprint
-        return found
+        return found, fingerprint
 
     def _check(self, found: Keyring) -> None:
         refuse_unsafe(self._keyring, found, self.path)
