@@ -211,15 +211,15 @@ class NotRunning(ActorError):  # noqa: N818 - the actor world's own words, fixed
     """The actor is not running: draining, failed, or its host is gone."""
 
 
-class Overloaded(ActorError):  # noqa: N818
+class Overloaded(ActorError):  # noqa: N818 - as above
     """The mailbox is full; the message was not accepted."""
 
 
-class AskTimeout(ActorError):  # noqa: N818
+class AskTimeout(ActorError):  # noqa: N818 - as above
     """No reply within the time the caller gave."""
 
 
-class MessageFailed(ActorError):  # noqa: N818
+class MessageFailed(ActorError):  # noqa: N818 - as above
     """The handler raised. Other messages are not affected.
 
     Attributes:

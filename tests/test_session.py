@@ -305,7 +305,7 @@ def test_setting_and_deleting_leaves_the_value() -> None:
 def test_repr_tells_a_count_alone(data: dict[str, Any], shown: str) -> None:
     """Case 194: repr, str, format, pprint and logging show how many keys there are, no name and no value."""
     session = make(data, record=RECORD)
-    assert {repr(session), str(session), f"{session}", pprint.pformat(session), "%r" % session} == {shown}  # noqa: UP031
+    assert {repr(session), str(session), f"{session}", pprint.pformat(session), "%r" % session} == {shown}  # noqa: UP031 - one of the ways to show it
     assert repr([session]) == f"[{shown}]"
 
 

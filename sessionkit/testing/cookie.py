@@ -119,7 +119,7 @@ def _date(text: str) -> float | None:
     if time is None or day is None or month is None or year is None:
         return None
     if year < 100:  # noqa: PLR2004 - two digits: 70 to 99 are the last century's
-        year += 1900 if year >= 70 else 2000  # noqa: PLR2004
+        year += 1900 if year >= 70 else 2000  # noqa: PLR2004 - as above
     hour, minute, second = time
     if year < 1601:  # noqa: PLR2004 - before the Gregorian calendar's first full cycle
         return None
