@@ -1,4 +1,4 @@
-"""What is generated from the code: the tables of the README.
+"""What is generated from the code: the tables of the README and the JSON Schemas in config/.
 
 ``scripts/generate`` writes them; the test suite fails when one is out of date.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from sessionkit import config
 from sessionkit.audit.events import CATALOGUE, Level
 from sessionkit.config import SessionConfig
+from sessionkit.keyring import file
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,6 +27,8 @@ def files() -> dict[Path, str]:
     readme = ROOT / "README.md"
     return {
         readme: with_tables(readme.read_text("utf-8")),
+        ROOT / "config" / "keyring.schema.json": file.schema(),
+        ROOT / "config" / "sessionkit.schema.json": config.schema(),
     }
 
 
