@@ -13,7 +13,6 @@ import os
 import threading
 from contextlib import asynccontextmanager, suppress
 from functools import cache
-from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +61,9 @@ class SessionService:
         in_place: let an idle actor serve in the caller's task.
         watch: yields when the keyring file may have changed.
 
+    Attributes:
+        hosted: whether a lifespan hosts the service now, or is about to.
+
     Raises:
         ConfigurationError: if there is no keyring, it cannot be used, or it does not suit the configuration.
     """
@@ -77,6 +79,7 @@ class SessionService:
         watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
     ) -> None:
         self.config = config
+        self.hosted = False
         self._clock = clock
         self._keyring, path = _resolve(config.keyring if keyring is None else keyring)
         SessionBackend.check(config, self._keyring)
@@ -115,11 +118,6 @@ class SessionService:
     def keyring(self) -> Keyring:
         """The ring in force."""
         return self._keyring
-
-    @property
-    def hosted(self) -> bool:
-        """Whether a lifespan runs the actor now."""
-        return self._actor.state in {ActorState.RUNNING, ActorState.DRAINING}
 
     def stats(self) -> dict[str, Any]:
         """Return figures of the actor, of the ring and of the log, without waiting; fit for a health page."""
@@ -209,20 +207,25 @@ class SessionService:
             Exception: what the body raises, as it is and in no group.
         """
         failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            try:
-                await tasks.start(self._actor.run)
+        # Said before anything is awaited: a second lifespan may begin meanwhile.
+        self.hosted = True
+        try:
+            async with anyio.create_task_group() as tasks:
                 try:
-                    self._announce()
-                    if self._reloader is not None:
-                        tasks.start_soon(self._reloader.run)
-                    tasks.start_soon(self._tally)
-                    yield
-                finally:
-                    await self._end()
-            except Exception as error:  # noqa: BLE001 - raised again below, where no task group wraps it
-                failure = error
-            tasks.cancel_scope.cancel()
+                    await tasks.start(self._actor.run)
+                    try:
+                        self._announce()
+                        if self._reloader is not None:
+                            tasks.start_soon(self._reloader.run)
+                        tasks.start_soon(self._tally)
+                        yield
+                    finally:
+                        await self._end()
+                except Exception as error:  # noqa: BLE001 - raised again below, where no task group wraps it
+                    failure = error
+                tasks.cancel_scope.cancel()
+        finally:
+            self.hosted = False
         if failure is not None:
             try:
                 raise failure
@@ -238,8 +241,10 @@ class SessionService:
         self.log.flush(everything=True)
 
     async def _tally(self) -> None:
-        for round_ in count(1):
+        round_ = 0
+        while True:
             await anyio.sleep(TALLY_INTERVAL)
+            round_ += 1
             # An actor that does not answer has said so itself; what it counted is told later.
             with suppress(ActorError):
                 await self._actor.ask(Tally(all_keys=round_ % TALLIES_A_FULL_ONE == 0), control=True)
@@ -335,6 +340,6 @@ def _life_event(life: Lifecycle) -> Event:
             )
         case lifecycle.Overflowed():
             event = events.ActorOverloaded(depth=life.depth)
-        case lifecycle.Recovered():
+        case _:
             event = events.ActorRecovered(rejected=life.rejected)
     return event

@@ -4,7 +4,8 @@ Rules of this file:
 
 * Every error names the key's label and the line, and never a secret.
 * What is read is read once: what was hashed, parsed and checked is one and the same.
-* A file with secrets in it must be readable by its owner (and group) alone.
+* A file with secrets in it must be readable by its owner (and group) alone, and none may be writable by everybody:
+  whoever writes it chooses the keys, and the commands that are run.
 """
 
 from __future__ import annotations
@@ -172,8 +173,7 @@ def parse(data: bytes, path: Path) -> Keyring:
         model = yamlfile.validate(document, KeyringModel)
     except ConfigurationError as error:
         raise _as_keyring_error(error, document) from None
-    if any(key.secret is not None and key.secret.inline for key in model.keys):
-        _check_mode(path)
+    _check_mode(path, secrets=any(key.secret is not None and key.secret.inline for key in model.keys))
     keys = [_key(key, number, document) for number, key in enumerate(model.keys)]
     policy = Policy(model.policy.propagation, model.policy.skew, model.policy.token_lifetime)
     try:
@@ -214,7 +214,7 @@ def _key(model: KeyModel, number: int, document: Document) -> Key:
     return key
 
 
-def _check_mode(path: Path) -> None:
+def _check_mode(path: Path, *, secrets: bool) -> None:
     if os.name != "posix":
         return
     try:
@@ -222,10 +222,11 @@ def _check_mode(path: Path) -> None:
     except OSError:
         # Read a moment ago and gone now: what was read is whole, and the next look will tell.
         return
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
+    if mode & stat.S_IWOTH or (secrets and mode & stat.S_IROTH):
+        does = "holds secrets" if secrets else "names the keys, and commands to run,"
         raise KeyringError(
             "file",
-            f"holds secrets and is open to everybody on this machine (mode {stat.S_IMODE(mode):04o})",
+            f"{does} and is open to everybody on this machine (mode {stat.S_IMODE(mode):04o})",
             f"Run: chmod 600 {path.name} (in a Kubernetes Secret volume: defaultMode: 0440).",
             path=path,
         )

@@ -38,7 +38,11 @@ MAX_PARTITION = 10_240
 """Octets of names and values in one partition (Chrome)."""
 
 MAX_DUPLICATES = 4
-"""Values looked at of one name: two paths and two domains can hold one each, the rest is somebody's joke."""
+"""Values looked at of one name: two paths and two domains can hold one each, the rest is somebody's joke.
+
+It is the last ones that are looked at. Browsers send cookies of longer paths first (RFC 6265bis 5.8.3), so a neighbour
+that sets one for every path it can think of does not crowd out ours, whose path is the shortest.
+"""
 
 _ABSENT = frozenset({b"", b"null", b"deleted"})
 """Values that mean "no session": empty, and the clearing values of the reference and of others."""
@@ -107,12 +111,9 @@ class CookieReader:
                 if len(value) > MAX_COOKIE:
                     oversized = max(oversized, len(value))
                 # A last part may well spell "null", a whole token or a first part cannot.
-                elif (
-                    (value not in _ABSENT or (number > 0 and value))
-                    and len(values) < MAX_DUPLICATES
-                    and value not in values
-                ):
+                elif (value not in _ABSENT or (number > 0 and value)) and value not in values:
                     values.append(value)
+                    del values[:-MAX_DUPLICATES]
         return self._view(found, oversized, size) if found else None
 
     def _view(self, found: dict[int, list[bytes]], oversized: int, size: int) -> CookieJarView:

@@ -305,11 +305,21 @@ def test_a_file_with_secrets_is_not_for_everybody(path: Path, mode: int, fine: b
     assert caught.value.remedy == "Run: chmod 600 keyring.yaml (in a Kubernetes Secret volume: defaultMode: 0440)."
 
 
-def test_a_file_without_secrets_may_be_for_everybody(path: Path) -> None:
+def test_a_file_without_secrets_may_be_read_by_everybody(path: Path) -> None:
     """Names of variables, files and commands are no secrets."""
-    path.chmod(0o666)
+    path.touch()
+    path.chmod(0o644)
     (path.parent / "first.key").write_bytes(ONE)
     assert len(read(path, WHOLE.replace(ACTIVE, "secret: {file: first.key}"))) == 4
+
+
+def test_no_file_may_be_written_by_everybody(path: Path) -> None:
+    """Who can put another file or command in a secret's place makes sessions, or runs what they like as the server."""
+    (path.parent / "first.key").write_bytes(ONE)
+    path.write_text(WHOLE.replace(ACTIVE, "secret: {file: first.key}"))
+    path.chmod(0o646)
+    with pytest.raises(KeyringError, match=re.escape("is open to everybody on this machine (mode 0646)")):
+        file.read(path)
 
 
 def test_modes_mean_nothing_elsewhere(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
