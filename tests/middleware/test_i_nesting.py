@@ -45,9 +45,13 @@ async def test_one_middleware_twice_is_transparent_inside(in_place: bool) -> Non
 
 async def test_the_very_same_object_twice_starts_one_actor() -> None:
     """Case 99: a lifespan that passes one middleware object twice starts its actor once."""
-    stage = Stage()
-    inner = stage.middleware.app
-    stage.middleware.app = twice = SessionMiddleware(inner, ring(), logger=Log())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await counter(scope, receive, send)
+
+    stage = Stage(app)
+    stage.middleware.app = twice = SessionMiddleware(app, ring(), logger=Log())
     twice.service = stage.service
     async with stage.client.lifespan():
         assert await stage.count() == "1"
