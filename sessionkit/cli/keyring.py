@@ -400,14 +400,20 @@ def _happenings(ring: Keyring) -> Iterator[tuple[float, Key, str]]:
 def _advice(ring: Keyring, moment: float) -> str:
     """Say what to do next."""
     staged = [key for key in ring.keys if key.state is KeyState.STAGED]
-    over = [key for key in ring.keys if key.state is KeyState.RETIRED and moment >= rotation.prunable_at(ring, key)]
+    retired = {key: rotation.prunable_at(ring, key) for key in ring.keys if key.state is KeyState.RETIRED}
+    over = [key for key, gone in retired.items() if gone is not None and moment >= gone]
+    ready = [time for key in staged if (time := rotation.promotable_at(ring, key)) is not None]
     if not staged:
         return "stage a key, so that one stands by: sessionkit keyring stage PATH"
     if over:
         return f"prune {', '.join(map(_shown, over))}: sessionkit keyring prune PATH"
-    ready = min(rotation.promotable_at(ring, key) for key in staged)
-    if moment < ready:
-        return f"wait; the staged key may be promoted from {when(ready)}"
+    undated = [key for key, gone in retired.items() if gone is None]
+    if undated:
+        return f"write down when {', '.join(map(_shown, undated))} retired, so that it can be pruned one day"
+    if not ready:
+        return f"write down when {', '.join(map(_shown, staged))} was created, so that it can be promoted"
+    if moment < min(ready):
+        return f"wait; the staged key may be promoted from {when(min(ready))}"
     return "all is well; promote when the active key is due: sessionkit keyring promote PATH"
 
 

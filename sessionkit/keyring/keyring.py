@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_POLICY", "Keyring", "Policy"]
 
+_SEALING = frozenset({KeyState.ACTIVE, KeyState.STAGED})
 _RANK = {KeyState.REVOKED: 0, KeyState.RETIRED: 1, KeyState.ACTIVE: 2, KeyState.STAGED: 3}
 
 
@@ -75,7 +76,7 @@ class Keyring:
         _check(self.keys)
         self._by_id = {key.id: key for key in self.keys}
         # Newest first: the first whose time has come seals.
-        sealing = (key for key in self.keys if key.state in {KeyState.ACTIVE, KeyState.STAGED})
+        sealing = (key for key in self.keys if key.state in _SEALING)
         self._eligible = sorted(sealing, key=self.order, reverse=True)
         self.digest = _digest(self)
 
@@ -129,8 +130,12 @@ class Keyring:
         return since, _RANK[key.state], key.id
 
     def is_older(self, one: Key, other: Key) -> bool:
-        """Return whether one key comes before another in the life of this ring."""
-        return self.order(one) < self.order(other)
+        """Return whether one key comes before another in the life of this ring.
+
+        Keys that will not seal again come before those that will, whatever their dates: after a step back to an older
+        key, or where people left dates out, the newer one is the one that goes.
+        """
+        return (one.state in _SEALING, self.order(one)) < (other.state in _SEALING, self.order(other))
 
     def counts(self) -> Mapping[KeyState, int]:
         """Return how many keys there are of each state."""

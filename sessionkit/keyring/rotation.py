@@ -8,6 +8,7 @@ D is the policy's ``propagation``, ε its ``skew``, T its ``token_lifetime``; ``
 * C4: opening never depends on time (``Keyring.active`` sees to that), and one key is active.
 
 Every step returns a new ring of the next generation, or raises ``RotationRefused`` with the time from which it is safe.
+People write files too, and leave dates out: a date that is missing is never taken for one long ago.
 """
 
 from __future__ import annotations
@@ -98,9 +99,9 @@ def schedule(ring: Keyring, name: str, at: float, now: float) -> Keyring:
     return Keyring(moved, generation=ring.generation, policy=ring.policy)
 
 
-def promotable_at(ring: Keyring, key: Key) -> float:
-    """Return when every node has a staged key: D + ε after it was made."""
-    return (key.created or 0.0) + ring.policy.propagation + ring.policy.skew
+def promotable_at(ring: Keyring, key: Key) -> float | None:
+    """Return when every node has a staged key: D + ε after it was made; ``None`` if nothing tells when that was."""
+    return None if key.created is None else key.created + ring.policy.propagation + ring.policy.skew
 
 
 def promote(
@@ -130,7 +131,12 @@ def promote(
         )
     chosen = staged[0]
     ready = promotable_at(ring, chosen)
-    if not force and (now if at is None else at) < ready:
+    if not force and ready is None:
+        raise RotationRefused(
+            f"key {chosen.label!r} has no date 'created', so nothing tells whether every node has it. "
+            "Write down when it was published."
+        )
+    if not force and ready is not None and (now if at is None else at) < ready:
         raise RotationRefused(
             f"key {chosen.label!r} may not be on every node yet: {ring.policy.propagation:.0f} s of propagation and "
             f"{ring.policy.skew:.0f} s of skew must have passed since it was staged.",
@@ -200,18 +206,20 @@ def revoke(ring: Keyring, name: str, now: float, *, successor: Key | None = None
     return _next(ring, (*keys, replace(successor, state=KeyState.ACTIVE, activates=now)))
 
 
-def prunable_at(ring: Keyring, key: Key, last_sealed: float | None = None) -> float:
-    """Return when the last session under a retired key has ended on every clock (C3).
+def prunable_at(ring: Keyring, key: Key, last_sealed: float | None = None) -> float | None:
+    """Return when the last session under a retired key has ended on every clock (C3); ``None`` if nothing tells.
 
     Args:
         ring: the ring published now.
         key: a retired key.
         last_sealed: when a node sealed under it last, if that is known from an audit log; else D after its retirement.
     """
-    if last_sealed is not None and key.retired is not None:
+    if key.retired is None:
+        return key.prune_after  # when it was made says nothing: it may have sealed until a moment ago
+    if last_sealed is not None:
         lifetime = _FILE_LIFETIME if ring.policy.token_lifetime is None else ring.policy.token_lifetime
         return max(last_sealed, key.retired) + lifetime + ring.policy.skew
-    return max((key.retired or key.created or 0.0) + _kept(ring), key.prune_after or 0.0)
+    return max(key.retired + _kept(ring), key.prune_after or 0.0)
 
 
 def prune(
@@ -239,23 +247,29 @@ def prune(
         if key.state in {KeyState.ACTIVE, KeyState.STAGED}:
             raise RotationRefused(f"key {key.label!r} is {key.state}. Only retired and revoked keys are pruned.")
         ready = _gone_at(ring, key, last_sealed)
-        if not force and now < ready:
+        if not force and ready is None:
+            raise RotationRefused(
+                f"key {key.label!r} has no date 'retired', so nothing tells when its last session ends. "
+                "Write down when it was retired."
+            )
+        if not force and ready is not None and now < ready:
             raise RotationRefused(
                 f"sessions under key {key.label!r} may still be alive. Pruning it now would lose them.",
                 allowed_at=ready,
             )
     if not chosen:
         over = [key for key in ring.keys if key.state in {KeyState.RETIRED, KeyState.REVOKED}]
-        chosen = [key for key in over if force or now >= _gone_at(ring, key, last_sealed)]
+        gone = {key: _gone_at(ring, key, last_sealed) for key in over}
+        chosen = [key for key, ready in gone.items() if force or (ready is not None and now >= ready)]
         if not chosen:
             raise RotationRefused(
                 "no key may be pruned yet." if over else "no key is retired or revoked.",
-                allowed_at=min((_gone_at(ring, key, last_sealed) for key in over), default=None),
+                allowed_at=min((ready for ready in gone.values() if ready is not None), default=None),
             )
     return _next(ring, [key for key in ring.keys if key not in chosen])
 
 
-def _gone_at(ring: Keyring, key: Key, last_sealed: float | None) -> float:
+def _gone_at(ring: Keyring, key: Key, last_sealed: float | None) -> float | None:
     # Revoked keys stay as long: their tombstone tells ``revoked`` from ``unknown_key``, which keeps the cookie.
     if key.state is KeyState.REVOKED:
         return (key.revoked or 0.0) + _kept(ring)
@@ -348,7 +362,10 @@ def _waits(old: Keyring, new: Keyring, now: float | None) -> Iterable[Violation]
     if now is None:
         return
     for key in old.keys:
-        if key.state is KeyState.RETIRED and new.find(key.id) is None and now < prunable_at(old, key):
+        if key.state is not KeyState.RETIRED or new.find(key.id) is not None:
+            continue
+        gone = prunable_at(old, key)
+        if gone is None or now < gone:
             yield Violation(
                 "C3",
                 f"sessions under key {key.label!r} may still be alive and would be lost",
@@ -375,8 +392,13 @@ def _emergency(old: Keyring, new: Keyring) -> bool:
 
 
 def _made(key: Key) -> tuple[float, float, bytes]:
-    """Staged keys take over in this order: by their time, then by age, then by id."""
-    return key.activates or float("inf"), key.created or 0.0, key.id
+    """Staged keys take over in this order: by their time, then by age, then by id; what has no date comes last."""
+    last = float("inf")
+    return (
+        last if key.activates is None else key.activates,
+        last if key.created is None else key.created,
+        key.id,
+    )
 
 
 def _next(ring: Keyring, keys: Iterable[Key]) -> Keyring:

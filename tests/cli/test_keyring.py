@@ -407,6 +407,26 @@ def test_a_label_that_the_file_does_not_take(command: Command) -> None:
     assert command.path.read_bytes() == before
 
 
+def test_dates_that_people_left_out(command: Command) -> None:
+    """``status`` asks for a missing date; without it ``promote`` and ``prune`` are refused, however late it is."""
+    command.keyring("init", "--propagation", "0", "--skew", "0", "--token-lifetime", "1", "--json")
+    command.keyring("promote")
+    command.clock.advance(9 * DAY)
+    whole = command.path.read_text()
+    retired, active, staged = Keyring.load(command.path)
+    lines = [line for line in whole.splitlines(keepends=True) if "retired:" not in line and "prune_after:" not in line]
+    command.path.write_text("".join(lines))
+    assert f"write down when {retired.label} retired" in command.keyring("status").out
+    assert command.keyring("prune").status == 1
+    assert "has no date 'retired'" in command.keyring("prune", retired.kid).err
+    lines = [line for line in whole.splitlines(keepends=True) if "created:" not in line]
+    command.path.write_text("".join(lines))
+    command.keyring("prune")
+    assert f"write down when {staged.label} was created" in command.keyring("status").out
+    assert "has no date 'created'" in command.keyring("promote").err
+    assert Keyring.load(command.path).active(command.clock.now).id == active.id
+
+
 def test_check_reckons_with_the_present(command: Command, tmp_path: Path) -> None:
     """A key that is pruned while its sessions may be alive is a violation; later, the same publish is safe."""
     command.keyring("init", "--propagation", "0", "--skew", "0", "--token-lifetime", "100")

@@ -120,6 +120,24 @@ def test_order_is_since_when_a_key_seals() -> None:
     assert ring.order(keys[-1])[0] == math.inf
 
 
+@pytest.mark.parametrize(
+    ("sealing", "over"),
+    [
+        ({}, {"created": 1.0, "retired": 9.0}),  # dates left out
+        ({"created": 1.0}, {"created": 2.0, "activates": 3.0, "retired": 9.0}),  # a step back to the key before
+        ({"activates": 5.0}, {"activates": 5.0}),
+    ],
+)
+def test_a_key_that_is_over_is_older_than_those_that_seal(sealing: dict[str, float], over: dict[str, float]) -> None:
+    """Case 179: whatever the dates, sessions under a retired key move to the one that seals, or end with their key."""
+    active, staged = key(1, ACTIVE, **sealing), key(2, STAGED, activates=0.5)
+    for state in (RETIRED, REVOKED):
+        ring = Keyring([active, staged, key(3, state, **over)])
+        for newer in (active, staged):
+            assert ring.is_older(ring.keys[2], newer)
+            assert not ring.is_older(newer, ring.keys[2])
+
+
 def test_keys_are_found_by_id() -> None:
     """By octets or hexadecimal, in every state; anything else finds nothing and raises nothing."""
     keys = [key(1), key(2, STAGED), key(3, RETIRED), key(4, REVOKED), Key.tombstone(b"\0\1\2\3", label="gone")]

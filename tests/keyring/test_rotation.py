@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -224,16 +225,40 @@ def test_when_a_key_may_go() -> None:
     """By its retirement, or what the file or the audit log knows better; 14 days where nothing is promised."""
     at = ring(key(1))
     assert rotation.prunable_at(at, key(2, RETIRED, retired=NOW)) == NOW + KEPT
-    assert rotation.prunable_at(at, key(2, RETIRED, created=NOW)) == NOW + KEPT
-    assert rotation.prunable_at(at, key(2, RETIRED)) == KEPT
     assert rotation.prunable_at(at, key(2, RETIRED, retired=NOW, prune_after=NOW + 9e6)) == NOW + 9e6
     logged = key(2, RETIRED, retired=NOW, prune_after=GONE)
     assert rotation.prunable_at(at, logged, NOW + 5) == NOW + 5 + LIFETIME + SKEW
     assert rotation.prunable_at(at, logged, NOW - 5) == NOW + LIFETIME + SKEW
-    assert rotation.prunable_at(at, key(2, RETIRED), NOW) == KEPT
     unpromised = ring(key(1), policy=Policy(D, SKEW, None))
     assert rotation.prunable_at(unpromised, key(2, RETIRED, retired=NOW)) == NOW + D + 1_209_600 + SKEW
     assert rotation.prunable_at(unpromised, logged, NOW) == NOW + 1_209_600 + SKEW
+
+
+@pytest.mark.parametrize("dates", [{}, {"created": 1.0}, {"created": 1.0, "activates": 2.0}])
+def test_a_key_without_a_date_of_retirement_stays(dates: dict[str, float]) -> None:
+    """People retire keys by hand and leave the date out: its age says nothing, so it goes by force or a date alone."""
+    old = key(2, RETIRED, **dates)
+    at = ring(key(1, created=1.0), old, key(3, RETIRED, retired=NOW))
+    assert rotation.prunable_at(at, old) is rotation.prunable_at(at, old, NOW) is None
+    assert rotation.prunable_at(at, dataclasses.replace(old, prune_after=NOW + 1)) == NOW + 1
+    assert refused(lambda: rotation.prune(at, 9e9, ["k2"]), "key 'k2' has no date 'retired'") is None
+    assert refused(lambda: rotation.prune(at, NOW), "no key may be pruned yet") == NOW + KEPT
+    assert states(rotation.prune(at, 9e9)) == {"k1": "active", "k2": "retired"}
+    assert states(rotation.prune(at, NOW, ["k2"], force=True)) == {"k1": "active", "k3": "retired"}
+    without = ring(*(each for each in at if each is not old), generation=8)
+    assert [(one.condition, one.label) for one in rotation.check(at, without, 9e9)] == [("C3", "k2")]
+
+
+def test_a_staged_key_without_a_date_waits() -> None:
+    """Nothing tells whether every node has it: by force or with a date alone, and after those that have one."""
+    at = ring(key(1), key(2, STAGED))
+    assert rotation.promotable_at(at, at.keys[1]) is None
+    for moment in (None, 9e9):
+        step = functools.partial(rotation.promote, at, NOW, at=moment)
+        assert refused(step, "key 'k2' has no date 'created'") is None
+    assert states(rotation.promote(at, NOW, force=True)) == {"k1": "retired", "k2": "active"}
+    dated = ring(*at, key(3, STAGED, created=1.0))
+    assert states(rotation.promote(dated, NOW)) == {"k1": "retired", "k2": "staged", "k3": "active"}
 
 
 def test_the_audit_log_lets_a_key_go_earlier() -> None:
