@@ -110,7 +110,7 @@ class SessionMiddleware:
         if not isinstance(registry, _Registry):
             registry = scope[SCOPE_KEY] = _Registry()
         elif self.config.key in registry.owners:
-            self._refuse_stranger(registry.owners[self.config.key])
+            self._refuse_stranger(registry.owners[self.config.key].service)
             await self.app(scope, receive, send)
             return
         received: Received = ABSENT
@@ -161,13 +161,13 @@ class SessionMiddleware:
 
 
 class _Registry(dict[str, Any]):
-    """The sessions of one connection by cookie name; ``owners`` tells whose they are."""
+    """The sessions of one connection by cookie name; ``owners`` tells whose they are, from the outside in."""
 
     __slots__ = ("owners",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.owners: dict[str, SessionService] = {}
+        self.owners: dict[str, _Exchange] = {}
 
 
 class _Lifespan:
@@ -223,6 +223,7 @@ class _Exchange:
         "_finished",
         "_late",
         "_middleware",
+        "_others",
         "_outer",
         "_received",
         "_registry",
@@ -240,16 +241,22 @@ class _Exchange:
         self._session = _session_of(received, middleware.clock)
         self._stored = received.payload if isinstance(received, Loaded) else b"{}"
         self._outer = scope.get("session", _MISSING)
+        self._others = self._outer is not _MISSING and not isinstance(self._outer, Session)
         self._decided = False
         self._closed: str | None = None
         self._late: str | None = None
         self._finished = False
 
+    @property
+    def service(self) -> SessionService:
+        """Whose session it is."""
+        return self._middleware.service
+
     async def run(self, receive: Receive, send: Send) -> None:
         name, scope = self._middleware.config.key, self._scope
         self._send = send
         self._registry[name] = scope["session"] = self._session
-        self._registry.owners[name] = self._middleware.service
+        self._registry.owners[name] = self
         try:
             await self._middleware.app(scope, receive, self.send)
         except Exception:
@@ -379,16 +386,16 @@ class _Exchange:
     async def _pass_on(self, message: ASGIMessage, closes: str) -> None:
         """Send the message after which cookies can no longer be set.
 
-        Meanwhile the scope holds the session of the middleware around ours, if there is one: what it sees in there is
-        taken for its own.
+        Meanwhile the scope holds what other people's middleware put there, if any is around ours: what it sees in there
+        it takes for its own. Middleware of ours knows better, see ``_current``.
         """
         scope, mine = self._scope, self._scope.get("session")
-        if self._outer is not _MISSING:
+        if self._others:
             scope["session"] = self._outer
         try:
             await self._send(message)
         finally:
-            if self._outer is not _MISSING:
+            if self._others:
                 scope["session"] = mine
         self._closed = closes
         self._session.close(closes, strict=self._middleware.config.strict, on_late_write=self._on_late_write)
@@ -400,12 +407,22 @@ class _Exchange:
         registered = self._registry.get(self._middleware.config.key)
         if registered is not self._session:
             return None if is_cleared(registered) else registered
-        current = self._scope.get("session")
+        current = self._current()
         if current is self._session:
             return current
         if isinstance(current, Session) and any(current is other for other in self._registry.values()):
             return self._session
         return None if is_cleared(current) else current
+
+    def _current(self) -> object:
+        """Return what stands in the scope, or what a middleware inside ours found there before it put in its own."""
+        current = self._scope.get("session")
+        for exchange in reversed(self._registry.owners.values()):
+            if exchange is self:
+                return current
+            if exchange._scope is self._scope:  # noqa: SLF001 - same class
+                current = exchange._outer  # noqa: SLF001
+        return self._session  # we are through, and the scope is another's again
 
     def _is_empty(self, value: object) -> bool:
         return value is self._session and not dict.__len__(self._session)
