@@ -69,16 +69,24 @@ class Keyring:
 
     __slots__ = ("_by_id", "_eligible", "digest", "generation", "keys", "policy")
 
+    keys: tuple[Key, ...]
+    generation: int
+    policy: Policy
+    digest: str
+    _by_id: dict[bytes, Key]
+    _eligible: list[Key]
+
     def __init__(self, keys: Iterable[Key], *, generation: int = 0, policy: Policy = DEFAULT_POLICY) -> None:
-        self.keys = tuple(keys)
-        self.generation = generation
-        self.policy = policy
+        put = super().__setattr__
+        put("keys", tuple(keys))
+        put("generation", generation)
+        put("policy", policy)
         _check(self.keys)
-        self._by_id = {key.id: key for key in self.keys}
+        put("_by_id", {key.id: key for key in self.keys})
         # Newest first: the first whose time has come seals.
         sealing = (key for key in self.keys if key.state in _SEALING)
-        self._eligible = sorted(sealing, key=self.order, reverse=True)
-        self.digest = _digest(self)
+        put("_eligible", sorted(sealing, key=self.order, reverse=True))
+        put("digest", _digest(self))
 
     @classmethod
     def from_secret(cls, secret: bytes, *, label: str = "default") -> Self:
@@ -141,6 +149,12 @@ class Keyring:
         """Return how many keys there are of each state."""
         counted = Counter(key.state for key in self.keys)
         return {state: counted[state] for state in KeyState}
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a keyring does not change: make another one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a keyring does not change: make another one")
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self.keys)

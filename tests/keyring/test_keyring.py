@@ -157,6 +157,17 @@ def test_what_is_told_of_a_ring() -> None:
     assert repr(ring) == str(ring) == "<Keyring gen 7: 1 active, 1 staged, 2 retired>"
 
 
+@pytest.mark.parametrize("name", ["keys", "generation", "policy", "digest", "_by_id", "other"])
+def test_a_ring_does_not_change(name: str) -> None:
+    """A ring that is shared by nodes, threads and messages is what its digest says, for as long as it lives."""
+    ring = Keyring([key(1)])
+    with pytest.raises(AttributeError, match="a keyring does not change"):
+        setattr(ring, name, None)
+    with pytest.raises(AttributeError, match="a keyring does not change"):
+        delattr(ring, name)
+    assert ring.digest == Keyring([key(1)]).digest
+
+
 def test_a_ring_is_neither_copied_nor_pickled() -> None:
     """Its secrets would go along."""
     for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
