@@ -412,6 +412,8 @@ class _Exchange:
             return current
         if isinstance(current, Session) and any(current is other for other in self._registry.values()):
             return self._session
+        if _is_foreign(current):
+            return self._session
         return None if is_cleared(current) else current
 
     def _current(self) -> object:
@@ -470,6 +472,14 @@ def _session_of(received: Received, clock: Callable[[], float]) -> Session:
             return Session(info=SessionInfo(rejected=received.reason.value), clock=clock)
         case _:  # Absent
             return Session(clock=clock)
+
+
+def _is_foreign(value: object) -> bool:
+    """Tell whether another library's middleware inside ours put its own session into the scope (Starlette, Quart).
+
+    Such a session is a dict that keeps track of itself; data that an application puts there is not.
+    """
+    return isinstance(value, dict) and not isinstance(value, Session) and hasattr(value, "modified")
 
 
 def _untidy(received: Received) -> bool:

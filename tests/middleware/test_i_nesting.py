@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware.sessions import SessionMiddleware as StarletteSessions
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
+from sessionkit.backend.backend import SessionBackend
 from sessionkit.config import AuditConfig, SessionConfig
 from sessionkit.exceptions import ConfigurationError
 from sessionkit.middleware import SessionMiddleware
@@ -172,6 +174,24 @@ async def test_foreign_session_of_a_mounted_framework_is_left_alone() -> None:
     assert sorted(stage.cookies) == ["foreign", "session"]
     assert (await stage.client.get("/legacy/?end=1")).text == "theirs"
     assert stage.cookies == {"foreign": b"theirs"}
+
+
+async def test_session_object_of_another_library_is_no_replacement() -> None:
+    """Case 103: Starlette's own middleware inside ours keeps its session to itself, and ours is not overwritten by it."""
+
+    async def visit(request: Request) -> Response:
+        request.session["theirs"] = request.session.get("theirs", 0) + 1
+        request.scope["sessionkit"]["session"]["ours"] = True
+        return PlainTextResponse(str(request.session["theirs"]))
+
+    inner = Starlette(routes=[Route("/", visit)])
+    inner.add_middleware(StarletteSessions, secret_key="theirs", session_cookie="foreign")
+    stage = Stage(inner)
+    assert [(await stage.client.get("/")).text for _ in range(3)] == ["1", "2", "3"]
+    service = stage.middleware.service
+    backend = SessionBackend(service.config, service.keyring, clock=stage.middleware.clock)
+    assert backend.load_data([stage.cookies["session"]]) == {"ours": True}
+    assert "foreign" in stage.cookies
 
 
 @pytest.mark.parametrize(
