@@ -177,7 +177,7 @@ async def test_foreign_session_of_a_mounted_framework_is_left_alone() -> None:
 
 
 async def test_session_object_of_another_library_is_no_replacement() -> None:
-    """Case 103: Starlette's own middleware inside ours keeps its session to itself, and ours is not overwritten by it."""
+    """Case 103: Starlette's own middleware inside ours keeps its session to itself; ours is not overwritten."""
 
     async def visit(request: Request) -> Response:
         request.session["theirs"] = request.session.get("theirs", 0) + 1
