@@ -52,7 +52,8 @@ class RejectReason(StrEnum):
     WRONG_CONTEXT = "wrong_context"
     """Sealed for another audience, where that can be told apart from altered bytes."""
     NOT_YET_VALID = "not_yet_valid"
-    """Issued in the future by more than the clocks may differ."""
+    """Issued in the future by more than the clocks may differ. The cookie is kept: only a node of ours can have made it,
+    so it is a clock of ours that is wrong."""
     EXPIRED = "expired"
     """Past its idle or its absolute limit."""
     REVOKED = "revoked"
@@ -66,7 +67,7 @@ class RejectReason(StrEnum):
         return self in _KEPT
 
 
-_KEPT = frozenset({RejectReason.UNKNOWN_KEY, RejectReason.UNSUPPORTED_VERSION})
+_KEPT = frozenset({RejectReason.UNKNOWN_KEY, RejectReason.UNSUPPORTED_VERSION, RejectReason.NOT_YET_VALID})
 
 
 class SessionKitError(Exception):

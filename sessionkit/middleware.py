@@ -23,7 +23,7 @@ from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, sys
 from sessionkit.backend.messages import ABSENT, NOTHING, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
 from sessionkit.backend.service import SessionService
 from sessionkit.config import SessionConfig
-from sessionkit.exceptions import ActorError, ConfigurationError
+from sessionkit.exceptions import ActorError, ConfigurationError, SessionKitError
 from sessionkit.keyring.reloader import watch_folder
 from sessionkit.session import Session, SessionInfo
 
@@ -324,7 +324,12 @@ class _Exchange:
             return
         headers = list(message.get("headers") or ())
         request = self._request(message.get("status", 200), headers, scope_type, touched=touched)
-        saved = await self._save(request)
+        try:
+            saved = await self._save(request)
+        except SessionKitError:
+            if self._session.destroyed:
+                self._keep_ended()
+            raise
         self._stored = saved.stored
         # From here on it tells whether anybody was at it after it was saved: also another task, during the send below.
         self._session.accessed = False
@@ -332,6 +337,12 @@ class _Exchange:
         await self._pass_on({**message, "headers": headers}, _CLOSED[scope_type])
         if saved.events or told:
             self._middleware.service.log.emit((*saved.events, *told))
+
+    def _keep_ended(self) -> None:
+        """Let the next response of this connection carry the end of a session whose successor could not be stored."""
+        dict.clear(self._session)
+        self._registry[self._middleware.config.key] = self._scope["session"] = self._session
+        self._decided = False
 
     def _request(self, status: int, headers: Iterable[tuple[bytes, bytes]], scope_type: str, *, touched: bool) -> Save:
         """Return what is to be asked; the session's value stays away from frames that errors pass through."""

@@ -132,7 +132,7 @@ def test_errors_travel_between_processes(error: SessionKitError) -> None:
 
 
 def test_the_reasons_are_closed() -> None:
-    """Dashboards rely on these words; the two that another node may judge otherwise leave the cookie alone."""
+    """Dashboards rely on these words; the three that another node may judge otherwise leave the cookie alone."""
     assert {reason.value for reason in RejectReason} == {
         "malformed",
         "too_large",
@@ -147,4 +147,4 @@ def test_the_reasons_are_closed() -> None:
         "bad_payload",
     }
     kept = {reason for reason in RejectReason if reason.keeps_cookie}
-    assert kept == {RejectReason.UNKNOWN_KEY, RejectReason.UNSUPPORTED_VERSION}
+    assert kept == {RejectReason.UNKNOWN_KEY, RejectReason.UNSUPPORTED_VERSION, RejectReason.NOT_YET_VALID}

@@ -54,9 +54,9 @@ _TELLING = {
             # Whatever leaves the cookie alone comes first: another node may open what this one cannot.
             RejectReason.UNKNOWN_KEY,
             RejectReason.UNSUPPORTED_VERSION,
+            RejectReason.NOT_YET_VALID,
             RejectReason.REVOKED,
             RejectReason.EXPIRED,
-            RejectReason.NOT_YET_VALID,
             RejectReason.BAD_PAYLOAD,
             RejectReason.BAD_TAG,
             RejectReason.WRONG_CONTEXT,

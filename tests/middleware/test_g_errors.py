@@ -195,6 +195,25 @@ async def test_an_error_page_after_a_failed_save(value: object, error: str) -> N
     assert error in {"SerializationError", "SessionTooLargeError"}
 
 
+@pytest.mark.parametrize("value", [Unstorable(), noise(40_000)], ids=["unstorable", "too large"])
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_logout_holds_although_what_came_after_it_cannot_be_stored(value: object, status: int) -> None:
+    """Case 83: the error page inside ours carries the end of the session, whatever was to take its place."""
+    site = Site()
+    await site.write(user="ann")
+
+    def act(scope: Scope) -> None:
+        scope["session"].destroy()
+        scope["session"] = {"user": value}
+
+    response = await site.run(_caught(page(act), status))
+
+    assert response.status == status
+    assert [cookie[:13] for cookie in response.set_cookies] == [b"session=null;"]
+    assert len(site.log.named("session.destroyed")) == 1
+    assert await site.read() == {}
+
+
 async def test_an_error_page_with_a_value_that_cannot_be_stored() -> None:
     """Case 86: an error page is not lost to a value that it would not have saved."""
     site = Site()
