@@ -60,6 +60,12 @@ __all__ = ["SCOPE_KEY", "SessionBackend", "cookie_fields", "is_cleared", "system
 SCOPE_KEY = "sessionkit"
 """Where the sessions of a connection lie in its ASGI scope, by cookie name: one dict, shared by copies of the scope."""
 
+ROTATION_PERIOD = 90 * 86_400.0
+"""Seconds for which one key should seal at most: XAES does not wear out, but what a leaked key opens grows daily."""
+
+REMINDER_INTERVAL = 86_400.0
+"""Seconds between reminders of a rotation that is overdue."""
+
 _EMPTY = b"{}"
 _LARGEST = 3
 """Entries named when a session is too large."""
@@ -120,6 +126,7 @@ class SessionBackend:
         self._serializer = Serializer(config.type_encoders)
         self._tallied = clock()
         self._usage: dict[Key, _Usage] = {}
+        self._reminded: float | None = None
         self._use(keyring)
 
     @property
@@ -209,7 +216,27 @@ class SessionBackend:
                     last_sealed_at=timestamp(usage.last_sealed) if usage.sealed else None,
                 )
             )
+        built.extend(self._overdue(now))
         return built
+
+    def _overdue(self, now: float) -> Sequence[Event]:
+        """Say once a day that the active key has sealed for longer than a key should."""
+        ring = self._keyring
+        key = ring.active(now)
+        since = key.created if key.activates is None else key.activates
+        reminded = self._reminded is not None and abs(now - self._reminded) < REMINDER_INTERVAL
+        if since is None or now - since <= ROTATION_PERIOD or reminded:
+            return ()
+        self._reminded = now
+        return (
+            events.RotationOverdue(
+                kid=key.kid,
+                digest=ring.digest,
+                generation=ring.generation,
+                active_for=round(now - since),
+                max_age=ROTATION_PERIOD,
+            ),
+        )
 
     # --- load ---------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from sessionkit.audit.events import Event, KeyUsage, Level, SessionRejected
+from sessionkit.audit.events import Event, KeyUsage, Level, RotationOverdue, SessionRejected
 from sessionkit.audit.pseudonyms import Pseudonyms
 from sessionkit.backend.backend import SCOPE_KEY, SessionBackend, cookie_fields, is_cleared, system_clock
 from sessionkit.backend.messages import (
@@ -224,6 +224,24 @@ def test_inspection() -> None:
 def _usage(told: Sequence[Event]) -> dict[str, KeyUsage]:
     assert all(isinstance(event, KeyUsage) for event in told)
     return {event.kid: event for event in told if isinstance(event, KeyUsage)}
+
+
+@pytest.mark.parametrize("dates", [{"created": 1000.0}, {"created": 0.0, "activates": 1000.0}])
+def test_a_rotation_that_is_overdue_is_told_daily(dates: dict[str, float]) -> None:
+    """An active key that has sealed for more than 90 days is named once a day; a key without dates never."""
+    clock = FixedClock(1000.0 + 90 * 86_400)
+    ring = Keyring([Key.from_secret(bytes(32), label="old", **dates)], generation=3)
+    backend = SessionBackend(SessionConfig(), ring, clock=clock)
+    told: list[tuple[float, float]] = []
+    for _ in range(49):
+        told += [
+            (clock.now, event.active_for) for event in backend.handle(Tally())[1] if isinstance(event, RotationOverdue)
+        ]
+        clock.advance(3600)
+    first = 1000.0 + 90 * 86_400 + 3600
+    assert told == [(first, first - 1000), (first + 86_400, first + 86_400 - 1000)]
+    undated = SessionBackend(SessionConfig(), Keyring.from_secret(bytes(32)), clock=clock)
+    assert undated.handle(Tally())[1] == []
 
 
 def test_the_tally_of_each_key() -> None:
