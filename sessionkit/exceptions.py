@@ -52,8 +52,8 @@ class RejectReason(StrEnum):
     WRONG_CONTEXT = "wrong_context"
     """Sealed for another audience, where that can be told apart from altered bytes."""
     NOT_YET_VALID = "not_yet_valid"
-    """Issued in the future by more than the clocks may differ. The cookie is kept: only a node of ours can have made it,
-    so it is a clock of ours that is wrong."""
+    """Issued in the future by more than the clocks may differ. The cookie is kept: only a node of ours can have made
+    it, so it is a clock of ours that is wrong."""
     EXPIRED = "expired"
     """Past its idle or its absolute limit."""
     REVOKED = "revoked"

@@ -434,7 +434,7 @@ class _Exchange:
             if exchange is self:
                 return current
             if exchange._scope is self._scope:  # noqa: SLF001 - same class
-                current = exchange._outer  # noqa: SLF001
+                current = exchange._outer  # noqa: SLF001 - same class
         return self._session  # we are through, and the scope is another's again
 
     def _is_empty(self, value: object) -> bool:

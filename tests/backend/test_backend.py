@@ -226,11 +226,11 @@ def _usage(told: Sequence[Event]) -> dict[str, KeyUsage]:
     return {event.kid: event for event in told if isinstance(event, KeyUsage)}
 
 
-@pytest.mark.parametrize("dates", [{"created": 1000.0}, {"created": 0.0, "activates": 1000.0}])
-def test_a_rotation_that_is_overdue_is_told_daily(dates: dict[str, float]) -> None:
+@pytest.mark.parametrize(("created", "activates"), [(1000.0, None), (0.0, 1000.0)])
+def test_a_rotation_that_is_overdue_is_told_daily(created: float, activates: float | None) -> None:
     """An active key that has sealed for more than 90 days is named once a day; a key without dates never."""
     clock = FixedClock(1000.0 + 90 * 86_400)
-    ring = Keyring([Key.from_secret(bytes(32), label="old", **dates)], generation=3)
+    ring = Keyring([Key.from_secret(bytes(32), label="old", created=created, activates=activates)], generation=3)
     backend = SessionBackend(SessionConfig(), ring, clock=clock)
     told: list[tuple[float, float]] = []
     for _ in range(49):
