@@ -14,7 +14,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +23,21 @@ from sessionkit.backend.messages import ABSENT, NOTHING, Load, Loaded, Received,
 from sessionkit.backend.service import SessionService
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ActorError, ConfigurationError, SessionKitError
+from sessionkit.headers import sets_cookie, shared, vary_on_cookie
 from sessionkit.keyring.reloader import watch_folder
+from sessionkit.lifespan import Lifespan
 from sessionkit.session import Session, SessionInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
+    from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
     from sessionkit.audit.events import Event
     from sessionkit.audit.log import Sink
     from sessionkit.keyring.keyring import Keyring
 
 __all__ = ["SessionMiddleware"]
-
-Scope = MutableMapping[str, Any]
-ASGIMessage = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[ASGIMessage]]
-Send = Callable[[ASGIMessage], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _MISSING = object()
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -157,7 +153,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         async with self.service.host():
-            await _Lifespan(receive, send).run(self.app, scope)
+            await Lifespan(receive, send).run(self.app, scope)
 
 
 class _Registry(dict[str, Any]):
@@ -168,50 +164,6 @@ class _Registry(dict[str, Any]):
     def __init__(self) -> None:
         super().__init__()
         self.owners: dict[str, _Exchange] = {}
-
-
-class _Lifespan:
-    """Speaks the lifespan protocol on behalf of applications that do not."""
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
-        self._asked = False
-        self._answered: set[str] = set()
-        self._received: list[str] = []
-
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
-        try:
-            await app(scope, self._watched_receive, self._watched_send)
-        except Exception:
-            if self._asked:
-                raise
-            # It does not speak lifespan. Servers would take that as "not supported"; our own host needs it.
-        if self._answered & {"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-            return
-        await self._finish()
-
-    async def _watched_receive(self) -> ASGIMessage:
-        self._asked = True
-        message = await self._receive()
-        self._received.append(message["type"])
-        return message
-
-    async def _watched_send(self, message: ASGIMessage) -> None:
-        if not message["type"].startswith("lifespan."):
-            # It takes every scope for a request. Servers refuse such a message likewise.
-            msg = f"{message['type']!r} is no message of a lifespan"
-            raise RuntimeError(msg)
-        self._answered.add(message["type"])
-        await self._send(message)
-
-    async def _finish(self) -> None:
-        """Answer what the application left unanswered."""
-        for stage in ("lifespan.startup", "lifespan.shutdown"):
-            if stage not in self._received:
-                await self._receive()
-            if f"{stage}.complete" not in self._answered:
-                await self._send({"type": f"{stage}.complete"})
 
 
 class _Exchange:
@@ -351,7 +303,7 @@ class _Exchange:
             self._session,
             self._received,
             touched,
-            _shared(headers),
+            shared(headers),
             status >= 500 and not self._middleware.config.save_on_error,  # noqa: PLR2004 - server errors
             scope_type,
         )
@@ -380,18 +332,18 @@ class _Exchange:
         config = self._middleware.config
         told: tuple[Event, ...] = ()
         if saved.cookies:
-            kept = [header for header in headers if not _sets(header, saved.names)]
+            kept = [header for header in headers if not sets_cookie(header, saved.names)]
             if len(kept) < len(headers):
                 headers[:] = kept
                 told += (events.SessionCookieConflict(cookie=config.key),)
-            if _shared(headers):
+            if shared(headers):
                 told += (events.SessionCacheable(cookie=config.key),)
             elif config.cache_control and not any(name.lower() == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", config.cache_control.encode("latin-1")))
             headers.extend((b"set-cookie", cookie) for cookie in saved.cookies)
             self._middleware.tell_insecure(self._scope)
         if touched:
-            _vary(headers)
+            vary_on_cookie(headers)
         return told
 
     async def _pass_on(self, message: ASGIMessage, closes: str) -> None:
@@ -498,26 +450,6 @@ def _untidy(received: Received) -> bool:
     if isinstance(received, Loaded):
         return bool(received.stale)
     return isinstance(received, Rejected) and not received.reason.keeps_cookie
-
-
-def _shared(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether the application lets caches that serve several people store the response."""
-    said = b",".join(value for name, value in headers if name.lower() == b"cache-control")
-    directives = {directive.strip().partition(b"=")[0] for directive in said.lower().split(b",")}
-    return not directives & {b"private", b"no-store"} and bool(directives & {b"public", b"s-maxage", b"max-age"})
-
-
-def _sets(header: tuple[bytes, bytes], names: frozenset[str]) -> bool:
-    name, value = header
-    return name.lower() == b"set-cookie" and value.partition(b"=")[0].strip().decode("latin-1") in names
-
-
-def _vary(headers: list[tuple[bytes, bytes]]) -> None:
-    """Add ``Cookie`` to ``Vary``, once, unless it says ``*``."""
-    for name, value in headers:
-        if name.lower() == b"vary" and {token.strip() for token in value.lower().split(b",")} & {b"cookie", b"*"}:
-            return
-    headers.append((b"vary", b"Cookie"))
 
 
 async def _unavailable(scope: Scope, send: Send) -> None:

@@ -19,8 +19,19 @@ PACKAGE = "sessionkit"
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"exceptions"}),
-    frozenset({"audit.events", "backend.actor", "backend.lifecycle", "backend.mailbox", "exclude", "session"}),
-    frozenset({"audit.aggregate", "audit.pseudonyms", "yamlfile"}),
+    frozenset(
+        {
+            "asgi",
+            "audit.events",
+            "backend.actor",
+            "backend.lifecycle",
+            "backend.mailbox",
+            "exclude",
+            "headers",
+            "session",
+        }
+    ),
+    frozenset({"audit.aggregate", "audit.pseudonyms", "lifespan", "yamlfile"}),
     frozenset({"keyring"}),
     frozenset({"config"}),
     frozenset({"wire"}),

@@ -413,57 +413,48 @@ class KeyringReloadFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyStaged(Event):
+class _KeyEvent(Event):
+    """What happened to one key of a ring; ``digest`` and ``generation`` are of the ring it happened in."""
+
+    kid: str
+    label: str
+    state: str
+    digest: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyStaged(_KeyEvent):
     """A key can now open cookies and will seal them once its time has come."""
 
     name: ClassVar[str] = "keyring.key_staged"
     level: ClassVar[Level] = Level.INFO
-    kid: str
-    label: str
-    state: str
-    digest: str
-    generation: int
     activates_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyActivated(Event):
+class KeyActivated(_KeyEvent):
     """A key seals from now on."""
 
     name: ClassVar[str] = "keyring.key_activated"
     level: ClassVar[Level] = Level.INFO
-    kid: str
-    label: str
-    state: str
-    digest: str
-    generation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRetired(Event):
+class KeyRetired(_KeyEvent):
     """A key seals no more and still opens."""
 
     name: ClassVar[str] = "keyring.key_retired"
     level: ClassVar[Level] = Level.INFO
-    kid: str
-    label: str
-    state: str
-    digest: str
-    generation: int
     prune_after: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPruned(Event):
+class KeyPruned(_KeyEvent):
     """A key is gone; its cookies are now ``unknown_key``. A warning if it went before its time."""
 
     name: ClassVar[str] = "keyring.key_pruned"
     level: ClassVar[Level] = Level.INFO
-    kid: str
-    label: str
-    state: str
-    digest: str
-    generation: int
     prune_after: str | None = None
     early: bool = False
 
@@ -474,16 +465,11 @@ class KeyPruned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRevoked(Event):
+class KeyRevoked(_KeyEvent):
     """A key is refused from now on, with every session that hangs on it."""
 
     name: ClassVar[str] = "keyring.key_revoked"
     level: ClassVar[Level] = Level.WARNING
-    kid: str
-    label: str
-    state: str
-    digest: str
-    generation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -641,8 +627,13 @@ class AuditOverflow(Event):
     last_seen: str
 
 
-def _catalogue() -> dict[str, type[Event]]:
-    return {kind.name: kind for kind in Event.__subclasses__()}
+def _catalogue(base: type[Event] = Event) -> dict[str, type[Event]]:
+    named: dict[str, type[Event]] = {}
+    for kind in base.__subclasses__():
+        if hasattr(kind, "name"):
+            named[kind.name] = kind
+        named |= _catalogue(kind)
+    return named
 
 
 CATALOGUE = _catalogue()

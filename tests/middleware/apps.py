@@ -14,7 +14,7 @@ from sessionkit.testing import AsgiClient, CookieJar, FixedClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sessionkit.middleware import ASGIApp, Receive, Scope, Send
+    from sessionkit.asgi import ASGIApp, Receive, Scope, Send
     from sessionkit.session import Session
     from sessionkit.testing import Response
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
+    from sessionkit.asgi import ASGIApp, Receive, Scope, Send
     from sessionkit.keyring.keyring import Keyring
-    from sessionkit.middleware import ASGIApp, Receive, Scope, Send
 
 __all__ = ["BOTH_WAYS", "Puppet", "Stage", "counter", "never", "until"]
 

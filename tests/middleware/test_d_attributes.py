@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from typing import Any
 
-    from sessionkit.middleware import Receive, Scope, Send
+    from sessionkit.asgi import Receive, Scope, Send
     from sessionkit.testing import Response
 
 

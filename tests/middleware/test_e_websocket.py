@@ -12,7 +12,7 @@ from tests.middleware.hosting import BOTH_WAYS, Stage, counter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sessionkit.middleware import ASGIApp, ASGIMessage, Receive, Scope, Send
+    from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
     from sessionkit.session import Session
 
 

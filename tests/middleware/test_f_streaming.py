@@ -11,7 +11,7 @@ from sessionkit.exceptions import SessionClosedError
 from tests.middleware.apps import Site, answer
 
 if TYPE_CHECKING:
-    from sessionkit.middleware import ASGIApp, ASGIMessage, Receive, Scope, Send
+    from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
 
 START: ASGIMessage = {"type": "http.response.start", "status": 200, "headers": []}
 END: ASGIMessage = {"type": "http.response.body", "body": b""}

@@ -10,8 +10,8 @@ from sessionkit.exceptions import NotRunning, Overloaded, SerializationError
 from tests.middleware.apps import Site, answer, noise, page
 
 if TYPE_CHECKING:
+    from sessionkit.asgi import ASGIApp, Receive, Scope, Send
     from sessionkit.backend.messages import Message, Reply
-    from sessionkit.middleware import ASGIApp, Receive, Scope, Send
 
 
 class Unstorable:

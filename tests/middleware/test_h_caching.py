@@ -12,7 +12,7 @@ from tests.middleware.apps import Site, page
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sessionkit.middleware import Receive, Scope, Send
+    from sessionkit.asgi import Receive, Scope, Send
     from sessionkit.session import Session
 
 HALF = 1_209_600 / 2

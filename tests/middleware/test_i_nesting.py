@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from sessionkit.middleware import ASGIApp, Receive, Scope, Send
+    from sessionkit.asgi import ASGIApp, Receive, Scope, Send
 
 
 def under(app: ASGIApp, name: str, number: int = 1, log: Log | None = None, **settings: Any) -> SessionMiddleware:

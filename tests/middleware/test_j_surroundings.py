@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from sessionkit.middleware import ASGIMessage, Receive, Scope, Send
+    from sessionkit.asgi import ASGIMessage, Receive, Scope, Send
 
     Next = Callable[[Request], Awaitable[Response]]
 

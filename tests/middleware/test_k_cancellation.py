@@ -11,7 +11,7 @@ from tests.middleware.apps import answer
 from tests.middleware.hosting import BOTH_WAYS, Stage, counter
 
 if TYPE_CHECKING:
-    from sessionkit.middleware import ASGIMessage, Receive, Scope, Send
+    from sessionkit.asgi import ASGIMessage, Receive, Scope, Send
 
 
 @BOTH_WAYS

@@ -16,7 +16,7 @@ from tests.middleware.hosting import BOTH_WAYS, Stage, counter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sessionkit.middleware import Receive, Scope, Send
+    from sessionkit.asgi import Receive, Scope, Send
     from sessionkit.session import Session
 
 

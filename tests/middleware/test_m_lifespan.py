@@ -21,7 +21,7 @@ from tests.middleware.hosting import BOTH_WAYS, Stage, counter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sessionkit.middleware import ASGIApp, ASGIMessage, Receive, Scope, Send
+    from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ from tests.middleware.apps import Site, answer, page
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sessionkit.middleware import Receive, Scope, Send
+    from sessionkit.asgi import Receive, Scope, Send
 
 
 async def _has_session(site: Site, path: str, **scope: Any) -> bool:

@@ -10,7 +10,7 @@ from sessionkit.exceptions import SessionTooLargeError
 from tests.middleware.apps import Site, answer, noise, page
 
 if TYPE_CHECKING:
-    from sessionkit.middleware import Receive, Scope, Send
+    from sessionkit.asgi import Receive, Scope, Send
     from sessionkit.session import Session
 
 

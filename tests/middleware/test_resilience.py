@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response as StarletteResponse
 
-    from sessionkit.middleware import ASGIApp, Receive, Scope, Send
+    from sessionkit.asgi import ASGIApp, Receive, Scope, Send
     from sessionkit.testing import Response
 
 

@@ -9,7 +9,7 @@ import anyio
 from tests.middleware.hosting import Stage
 
 if TYPE_CHECKING:
-    from sessionkit.middleware import ASGIMessage
+    from sessionkit.asgi import ASGIMessage
 
 
 async def test_two_lifespans_that_begin_together() -> None:

@@ -12,7 +12,7 @@ from sessionkit.middleware import SessionMiddleware
 from tests.middleware.apps import Log, answer, ring
 
 if TYPE_CHECKING:
-    from sessionkit.middleware import ASGIApp, ASGIMessage, Receive, Scope, Send
+    from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
 
 
 def named(app: ASGIApp, name: str) -> SessionMiddleware:

@@ -13,7 +13,7 @@ from tests.middleware.apps import key, noise, ring
 from tests.middleware.hosting import BOTH_WAYS, Stage, counter
 
 if TYPE_CHECKING:
-    from sessionkit.middleware import ASGIMessage, Receive, Scope, Send
+    from sessionkit.asgi import ASGIMessage, Receive, Scope, Send
 
 KNOWN = {
     *("event", "timestamp", "level", "schema", "component", "category", "outcome", "instance", "owasp"),
