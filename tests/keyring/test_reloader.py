@@ -491,6 +491,15 @@ async def test_unknown_key_after_the_host_has_gone(rig: Rig) -> None:
     assert rig.triggers == ["unknown_key"]
 
 
+@pytest.fixture(autouse=True)
+def _unclaimed_hangup() -> Iterator[None]:
+    """Begin as a process that nobody has protected from SIGHUP, also where nohup runs the tests."""
+    hangup = signal.SIGHUP  # a test below does away with the name
+    before = signal.signal(hangup, signal.SIG_DFL)
+    yield
+    signal.signal(hangup, before)
+
+
 @pytest.mark.real_time
 async def test_hangup_makes_it_look(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGHUP forces a look, and is given back afterwards."""
