@@ -29,10 +29,18 @@ from sessionkit.backend.backend import SessionBackend, system_clock
 from sessionkit.backend.lifecycle import ActorState, Lifecycle
 from sessionkit.backend.messages import Message, Rejected, Reload, Reply, Tally
 from sessionkit.backend.trail import Trail
-from sessionkit.exceptions import ActorError, ConfigurationError, MessageFailed, RejectReason, SerializationError
+from sessionkit.exceptions import (
+    ActorError,
+    ConfigurationError,
+    KeyringError,
+    MessageFailed,
+    RejectReason,
+    SerializationError,
+)
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.keyring.reloader import Reloader, self_test, watch_folder
+from sessionkit.keyring.source import looks_like_secret
 from sessionkit.wire.serializer import Serializer
 
 if TYPE_CHECKING:
@@ -310,7 +318,14 @@ def _resolve(keyring: object) -> tuple[Keyring, Path | None]:
             return Keyring.from_secret(keyring), None
         case str() | PathLike():
             path = Path(keyring)
-            return Keyring.load(path), path
+            try:
+                return Keyring.load(path), path
+            except KeyringError as error:
+                if error.field != "file" or not looks_like_secret(str(keyring)):
+                    raise
+            # The path would stand in the error, and from there in logs.
+            problem = "is no keyring file, and looks like a secret as text"
+            remedy = "Pass a secret as octets (base64.b64decode or bytes.fromhex make them), or check the path."
         case None:
             problem = "is missing"
             remedy = (

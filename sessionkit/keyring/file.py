@@ -111,7 +111,7 @@ class KeyringModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="sessionkit keyring")
 
-    version: Literal[1] = Field(description="of this file's format: 1")
+    version: Literal[1] = Field(description="the file's format, always 1")
     generation: Annotated[int, Field(ge=0, strict=True)] = Field(
         default=0, description="grows with every publish; processes refuse one that goes backwards"
     )

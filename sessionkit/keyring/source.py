@@ -25,7 +25,7 @@ from sessionkit.yamlfile import Unsuitable, discreet, translate
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COMMAND_TIMEOUT", "SecretSource"]
+__all__ = ["COMMAND_TIMEOUT", "SecretSource", "looks_like_secret"]
 
 COMMAND_TIMEOUT = 10.0
 """Seconds a command may take: sops and vault clients ask over the network, and a reload must end some time."""
@@ -109,12 +109,17 @@ class SecretSource(BaseModel):
         return _from_command(self.command or [], base)
 
 
+def looks_like_secret(name: str) -> bool:
+    """Return whether a path or a name may be a secret: of the right length, and hexadecimal or mixed case."""
+    if _HEX.fullmatch(name):
+        return True
+    mixed = name.upper() != name != name.lower() and _BASE64.fullmatch(name) is not None
+    return mixed and len(name.rstrip("=")) * 6 // 8 in _RAW_SIZES
+
+
 def _told(name: str) -> str:
-    """Return a path for an error, unless it looks like a secret: of the right length, and hexadecimal or mixed case."""
-    mixed = name.upper() != name != name.lower() and _BASE64.fullmatch(name)
-    if _HEX.fullmatch(name) or (mixed and len(name.rstrip("=")) * 6 // 8 in _RAW_SIZES):
-        return "…"
-    return name
+    """Return a path for an error, unless it looks like a secret."""
+    return "…" if looks_like_secret(name) else name
 
 
 def _from_file(path: Path, name: str) -> bytes:

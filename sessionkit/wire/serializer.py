@@ -242,7 +242,8 @@ class _Walk:
         writer = _WRITERS.get(kind) or _writer_for(value)
         if writer is None:
             raise _Unstorable(
-                f"values of type {_type_of(value)} cannot be stored; store plain data, or register an encoder"
+                f"values of type {_type_of(value)} cannot be stored; "
+                "store plain data, or register an encoder (type_encoders)"
             )
         return writer(self, value)
 

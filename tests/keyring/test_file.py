@@ -148,7 +148,7 @@ ACTIVE = f'secret: {{base64: "{TEXTS[0]}"}}'
 
 MISTAKES: list[tuple[str, str, str | None, int | None]] = [
     # the file as a whole
-    (_without("version"), "version: is missing. Add it: of this file's format: 1.", None, None),
+    (_without("version"), "version: is missing. Add it: the file's format, always 1.", None, None),
     (WHOLE.replace("version: 1", "version: 2"), "version: input should be 1", None, 1),
     (WHOLE.replace("generation: 7", "generation: -1"), "generation: input should be greater than or equal", None, 2),
     (WHOLE.replace("generation: 7", "generation: 7.5"), "generation: input should be a valid integer", None, 2),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +14,7 @@ from sessionkit.middleware import SessionMiddleware
 from tests.middleware.apps import Log, Site, key, noise, page, ring, secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NOW = 1_800_000_000.0
@@ -210,6 +211,16 @@ def test_no_key_is_made_up() -> None:
     with pytest.raises(ConfigurationError, match="config: is a dict"):
         SessionMiddleware(page(), ring(), {})  # type: ignore[arg-type]  # that is the mistake
     assert SessionMiddleware(page(), secret(1)).config == SessionConfig()
+
+
+@pytest.mark.parametrize("encode", [lambda octets: b64encode(octets).decode(), bytes.hex])
+def test_a_secret_as_text_is_not_repeated(encode: Callable[[bytes], str]) -> None:
+    """A secret given as text would be taken for a path, and the path stands in the error: this one does not."""
+    text = encode(bytes(range(32)))
+    with pytest.raises(ConfigurationError, match="keyring: is no keyring file, and looks like a secret") as caught:
+        SessionMiddleware(page(), text)
+    assert text not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 def test_settings_from_a_file(tmp_path: Path) -> None:
