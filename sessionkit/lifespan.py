@@ -2,6 +2,9 @@
 
 An application that raises before it listens, or that takes every scope for a request, does not speak the protocol;
 servers accept that, but whoever hosts something in the lifespan needs it. One that raises later has failed: passed on.
+
+What ends the lifespan is held back until whatever is hosted has ended, too: servers do not wait any longer (uvicorn
+leaves as soon as it has read ``lifespan.shutdown.complete``).
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ class Lifespan:
         self._asked = False
         self._answered: set[str] = set()
         self._received: list[str] = []
+        self._last: ASGIMessage | None = None
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Run the application's lifespan to its end, or stand in for it until the server's shutdown.
@@ -56,8 +60,14 @@ class Lifespan:
             # It takes every scope for a request. Servers refuse such a message likewise.
             msg = f"{message['type']!r} is no message of a lifespan"
             raise RuntimeError(msg)
+        await self._answer(message)
+
+    async def _answer(self, message: ASGIMessage) -> None:
         self._answered.add(message["type"])
-        await self._send(message)
+        if message["type"].startswith("lifespan.shutdown."):
+            self._last = message
+        else:
+            await self._send(message)
 
     async def _finish(self) -> None:
         """Answer what the application left unanswered."""
@@ -65,4 +75,9 @@ class Lifespan:
             if stage not in self._received:
                 await self._receive()
             if f"{stage}.complete" not in self._answered:
-                await self._send({"type": f"{stage}.complete"})
+                await self._answer({"type": f"{stage}.complete"})
+
+    async def close(self) -> None:
+        """Tell the server that the lifespan has ended; call it when all that was hosted has ended."""
+        if self._last is not None:
+            await self._send(self._last)

@@ -152,8 +152,10 @@ class SessionMiddleware:
             # The same middleware, twice in one stack.
             await self.app(scope, receive, send)
             return
+        lifespan = Lifespan(receive, send)
         async with self.service.host():
-            await Lifespan(receive, send).run(self.app, scope)
+            await lifespan.run(self.app, scope)
+        await lifespan.close()
 
 
 class _Registry(dict[str, Any]):

@@ -216,6 +216,9 @@ def test_rotation_under_load(tmp_path: Path) -> None:
     assert "1; 2 processes run the last ring" in text
     assert re.search(r"re-encrypted +[1-9][0-9]*, of these backwards 0", text)
     assert "prune, exit status 1" in text
+    (log,) = (tmp_path / "demo").rglob("audit.jsonl")
+    names = [json.loads(line)["event"] for line in log.read_text("utf-8").splitlines()]
+    assert names.count("actor.started") == names.count("actor.stopped") == 2, "a server did not wait for our shutdown"
 
 
 @pytest.mark.real_time

@@ -38,6 +38,7 @@ __all__ = [
     "KeyStaged",
     "KeyUsage",
     "KeyringLoaded",
+    "KeyringRecovered",
     "KeyringReloadFailed",
     "KeyringReloaded",
     "Level",
@@ -410,6 +411,18 @@ class KeyringReloadFailed(Event):
     consecutive_failures: int
     stale_for: float
     trigger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyringRecovered(Event):
+    """The file is good again after ``failures`` looks in a row that refused it, over ``stale_for`` seconds."""
+
+    name: ClassVar[str] = "keyring.recovered"
+    level: ClassVar[Level] = Level.INFO
+    digest: str
+    generation: int
+    failures: int
+    stale_for: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -251,6 +251,18 @@ class Reloader:
         self_test(found)
 
     def _recovered(self) -> None:
+        if self._failures:
+            ring, stale_for = self._keyring, max(0.0, self._clock() - self._failing_since)
+            self._emit(
+                (
+                    events.KeyringRecovered(
+                        digest=ring.digest,
+                        generation=ring.generation,
+                        failures=self._failures,
+                        stale_for=round(stale_for, 3),
+                    ),
+                )
+            )
         self._failures = 0
         self._problem = None
 

@@ -213,8 +213,14 @@ async def test_file_deleted_and_put_back(rig: Rig) -> None:
     assert rig.reloader.consecutive_failures == 1
     rig.path.write_bytes(whole)
     rig.path.chmod(0o600)
+    rig.clock.advance(7)
     await rig.look()
     assert (rig.reloader.consecutive_failures, rig.adopted) == (0, [])
+    ring = Keyring.load(rig.path)
+    recovered = events.KeyringRecovered(digest=ring.digest, generation=ring.generation, failures=1, stale_for=7.0)
+    assert rig.told[-1] == recovered
+    await rig.look()
+    assert len([event for event in rig.told if isinstance(event, events.KeyringRecovered)]) == 1
 
 
 async def test_half_a_file_is_refused_and_the_whole_one_taken(rig: Rig) -> None:

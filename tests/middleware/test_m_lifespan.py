@@ -54,6 +54,33 @@ async def live(stage: Stage, messages: Sequence[ASGIMessage] = (STARTUP, SHUTDOW
     return sent
 
 
+@pytest.mark.parametrize("speaks", [True, False])
+async def test_shutdown_is_complete_when_the_actor_has_stopped(speaks: bool) -> None:
+    """Case 118: servers wait for nothing after ``lifespan.shutdown.complete``, so nothing is left to do then."""
+
+    async def lifespan(_: Scope, receive: Receive, send: Send) -> None:
+        for expected, answered in ((STARTUP, STARTED), (SHUTDOWN, STOPPED)):
+            assert await receive() == expected
+            await send(answered)
+
+    stage = Stage(with_lifespan(lifespan) if speaks else counter)
+    waiting = [STARTUP, SHUTDOWN]
+    told: list[list[str]] = []
+
+    async def receive() -> ASGIMessage:
+        return waiting.pop(0)
+
+    async def send(_: ASGIMessage) -> None:
+        told.append([line["event"] for line in stage.log.lines])
+
+    await stage.middleware({"type": "lifespan", "state": {}}, receive, send)
+    at_startup, at_shutdown = told
+    assert "actor.started" in at_startup
+    assert "actor.stopped" not in at_startup
+    assert "actor.stopped" in at_shutdown
+    assert stage.log.lines[len(at_shutdown) :] == []
+
+
 async def test_first_request_without_a_lifespan_works() -> None:
     """Case 128: no server has ever said startup; the session works, and that it is served inline is said once."""
     stage = Stage()
