@@ -7,8 +7,8 @@ Rules of this file:
 * A session is written when its *value* differs from what came, when the application asks for it, or when half of its
   life is over and the response depends on it anyway (ASP.NET's sliding rule). Never on a mere read: a slow read would
   overwrite a faster write.
-* Writing always seals under the active key. An automatic renewal never moves a session to an older key, and nothing
-  moves what came under a key that was revoked meanwhile.
+* Writing seals under the active key, unless the session came under a newer one already: it never goes back to an older
+  key while nodes differ. Nothing moves what came under a key that was revoked meanwhile.
 
 The methods below ``handle`` are those of the reference, Litestar's ``ClientSideSessionBackend``, with the ASGI scope
 where it has its connection; they work without an actor.
@@ -42,7 +42,6 @@ from sessionkit.backend.messages import (
 )
 from sessionkit.backend.trail import Trail
 from sessionkit.exceptions import ConfigurationError, RejectReason, SerializationError, SessionTooLargeError
-from sessionkit.keyring.key import KeyState
 from sessionkit.session import Record, Session
 from sessionkit.wire.codec import Codec
 from sessionkit.wire.serializer import Serializer
@@ -277,7 +276,7 @@ class SessionBackend:
         left = None if loaded is None else self._left_as_it_is(message, plan, loaded, record, now)
         if left is not None:
             return left
-        key = self._keyring.active(now)
+        key = self._sealing_key(loaded, now)
         try:
             sealed = self._codec.seal(record, plan.payload, typed=plan.typed, key=key)
         except SessionTooLargeError as error:
@@ -329,9 +328,17 @@ class SessionBackend:
             return True
         if not message.touched or now - before.issued < self.config.lifetime / 2:
             return False
-        # A node that lags behind leaves renewing to the nodes that already seal under the newer key.
-        lagging = loaded.key.state is KeyState.STAGED and loaded.key.id != self._keyring.active(now).id
-        return not lagging and self._codec.deadline(record) > loaded.deadline
+        return self._codec.deadline(record) > loaded.deadline
+
+    def _sealing_key(self, loaded: Loaded | None, now: float) -> Key:
+        """Return the active key, or the newer one that a session came under: no session goes back to an older key.
+
+        A cookie under a key that is only staged here proves that its time has come on another node, and that key is on
+        every node already (C1), so going on with it loses nothing.
+        """
+        active = self._keyring.active(now)
+        came = None if loaded is None else self._keyring.find(loaded.key.id)
+        return active if came is None or not self._keyring.is_older(active, came) else came
 
     def _keep_as_it_was(self, message: Save, plan: _Plan) -> Saved:
         """Answer for an error response: what the application wrote is not kept, what it ended is."""

@@ -137,16 +137,17 @@ def test_a_key_that_is_merely_retired_or_gone_loses_no_write(ring: Keyring) -> N
     assert (fresh.data, fresh.key.label) == ({"user": 7, "more": 1}, "key-2")
 
 
-def test_a_key_promoted_meanwhile_does_not_lag() -> None:
-    """A session under the staged key is renewed if that key has become active since it was loaded."""
+@pytest.mark.parametrize("ring", [RING, PROMOTED], ids=["still staged", "promoted meanwhile"])
+def test_a_session_under_the_staged_key_is_renewed_under_it(ring: Keyring) -> None:
+    """Whether or not the key has become active since it was loaded, the session goes on under it."""
     desk = Desk(PROMOTED)
     cookies = desk.first()
     desk.backend.handle(Reload(RING))
     session, loaded = desk.open(cookies)
     assert loaded.key.state is KeyState.STAGED
     desk.clock.advance(desk.backend.config.lifetime * 0.75)
-    assert desk.save(session, loaded).cookies == ()
-    desk.backend.handle(Reload(PROMOTED))
+    desk.backend.handle(Reload(ring))
     renewed = desk.load(desk.save(session, loaded).cookies)
     assert isinstance(renewed, Loaded)
     assert renewed.record.issued == desk.clock()
+    assert renewed.key.id == loaded.key.id

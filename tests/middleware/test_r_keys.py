@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sessionkit.session import Session
+
 NOW = 1_800_000_000.0
 OLD = key(1, KeyState.RETIRED, created=NOW - 9_000)
 NEW = key(2, created=NOW - 1_000)
@@ -63,18 +65,30 @@ async def test_a_renewal_moves_to_the_newer_key() -> None:
     assert _kid(site) == NEW.kid
 
 
-async def test_a_renewal_never_moves_to_an_older_key() -> None:
-    """Case 179: a node that lags behind leaves renewing to those that seal under the newer key already."""
+async def test_a_session_never_moves_to_an_older_key() -> None:
+    """Case 179: a node that lags behind renews and writes a session under the newer key that it came under.
+
+    What it begins itself is sealed under its own active key, also after a session under the newer one has ended.
+    """
     leading = Site(ring(OLD, NEW))
     await leading.write(user="ann")
     lagging = Site(ring(key(1, created=NOW - 9_000), key(2, KeyState.STAGED)), site=leading)
     leading.clock.advance(1_209_600 / 2)
 
-    assert (await lagging.visit(len)).set_cookies == []
+    assert (await lagging.visit(len)).set_cookies != []
     assert _kid(lagging) == NEW.kid
     await lagging.write(user="bob")
-    assert _kid(lagging) == OLD.kid
+    assert _kid(lagging) == NEW.kid
     assert await leading.read() == {"user": "bob"}
+    assert lagging.log.named("session.rekeyed") == []
+
+    def begin_anew(session: Session) -> None:
+        session.destroy()
+        session["user"] = "eve"
+
+    await lagging.visit(begin_anew)
+    assert _kid(lagging) == OLD.kid
+    assert await leading.read() == {"user": "eve"}
 
 
 async def test_a_staged_key_opens() -> None:
