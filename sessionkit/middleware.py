@@ -287,7 +287,7 @@ class _Exchange:
         self._stored = saved.stored
         # From here on it tells whether anybody was at it after it was saved: also another task, during the send below.
         self._session.accessed = False
-        told = self._add_headers(headers, saved, touched=touched)
+        told = self._add_headers(headers, saved, request)
         await self._pass_on({**message, "headers": headers}, _CLOSED[scope_type])
         if saved.events or told:
             self._middleware.service.log.emit((*saved.events, *told))
@@ -330,7 +330,7 @@ class _Exchange:
             raise reply.error
         return reply  # type: ignore[return-value]  # the reply to Save
 
-    def _add_headers(self, headers: list[tuple[bytes, bytes]], saved: Saved, *, touched: bool) -> tuple[Event, ...]:
+    def _add_headers(self, headers: list[tuple[bytes, bytes]], saved: Saved, request: Save) -> tuple[Event, ...]:
         config = self._middleware.config
         told: tuple[Event, ...] = ()
         if saved.cookies:
@@ -338,13 +338,13 @@ class _Exchange:
             if len(kept) < len(headers):
                 headers[:] = kept
                 told += (events.SessionCookieConflict(cookie=config.key),)
-            if shared(headers):
+            if request.shared:
                 told += (events.SessionCacheable(cookie=config.key),)
             elif config.cache_control and not any(name.lower() == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", config.cache_control.encode("latin-1")))
             headers.extend((b"set-cookie", cookie) for cookie in saved.cookies)
             self._middleware.tell_insecure(self._scope)
-        if touched:
+        if request.touched:
             vary_on_cookie(headers)
         return told
 
