@@ -31,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "session",
         }
     ),
-    frozenset({"audit.aggregate", "audit.pseudonyms", "lifespan", "yamlfile"}),
+    frozenset({"audit.aggregate", "audit.background", "audit.pseudonyms", "lifespan", "yamlfile"}),
     frozenset({"keyring"}),
     frozenset({"config"}),
     frozenset({"wire"}),

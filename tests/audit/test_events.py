@@ -22,7 +22,6 @@ OWASP = {
     "session_renewed",
     "session_expired",
     "session_use_after_expire",
-    "session_logout",
     "crypt_decrypt_fail",
     "input_validation_fail",
     "sys_startup",
