@@ -36,7 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"config"}),
     frozenset({"wire"}),
     frozenset({"backend"}),
-    frozenset({"audit", "backend.service", "keyring.reloader"}),
+    frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
     frozenset({"middleware"}),
     frozenset({"contrib", "testing"}),
     frozenset({"cli"}),

@@ -257,10 +257,13 @@ class AuditLog:
         )
         if event.severity < self._level or Context().run(self._handed_over, event, self._line(event, now), now):
             return
-        with self._counting:  # lost as well: what it would have said is kept for the next
+        self._keep(outage)  # lost as well: what it would have said is for the next to say
+
+    def _keep(self, outage: _Outage) -> None:
+        with self._counting:
             if self._outage is not None:
                 outage.count += self._outage.count
-            outage.last = now
+                outage.last = self._outage.last
             self._outage = outage
 
 

@@ -73,7 +73,7 @@ def test_where_there_is_no_room_it_is_refused_at_once(gate: Gate) -> None:
 
 
 def test_the_end_does_not_wait_for_ever(gate: Gate) -> None:
-    """Behind something that hangs, ``close`` gives up after its time and says so; later it can be closed all the same."""
+    """Behind something that hangs, ``close`` gives up after its time and says so; later it can be closed again."""
     writer = Writer(2)
     writer.put(gate)
     assert gate.entered.wait(PATIENCE)

@@ -314,7 +314,7 @@ class FullDisk(io.StringIO):
 def test_a_full_disk(clock: Clock, caplog: pytest.LogCaptureFixture, queue: int) -> None:
     """Lines that the disk has no room for are counted and told of once; when there is room again that is a line."""
     disk = FullDisk()
-    structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.WriteLoggerFactory(disk))  # type: ignore[arg-type]  # a text file like any other
+    structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.WriteLoggerFactory(disk))
     log = AuditLog(Level.INFO, clock=clock, queue=queue)
     log.emit([staged("one"), staged("two")])
     log.close(PATIENCE)

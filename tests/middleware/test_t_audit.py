@@ -82,7 +82,7 @@ async def test_flood_is_summed_up_when_its_window_ends() -> None:
 
 
 async def test_flood_is_summed_up_with_the_next_request() -> None:
-    """Case 201: inline no timer runs; the total comes with the next session read, about which nothing is said itself."""
+    """Case 201: inline no timer runs; the total comes with the next session that is read, without a word on that."""
     stage = Stage(audit=AuditConfig(level="info"))
     await stage.count()
     good = stage.cookies["session"]
@@ -158,7 +158,7 @@ class _Blocking(Log):
 @pytest.mark.real_time
 @pytest.mark.parametrize("hosted", [True, False], ids=["lifespan", "no lifespan"])
 async def test_log_that_blocks_keeps_no_request_waiting(*, hosted: bool) -> None:
-    """Case 202: with a queue, requests are answered while the sink stands still; the end of the lifespan waits for it."""
+    """Case 202: with a queue, requests are answered while the sink stands still; the lifespan's end waits for it."""
     log = _Blocking()
     config = SessionConfig(audit=AuditConfig(level="debug", queue=50))
     middleware = SessionMiddleware(counter, ring(), config, logger=log)
