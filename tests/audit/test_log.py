@@ -28,7 +28,7 @@ from sessionkit.audit.events import (
     timestamp,
 )
 from sessionkit.audit.log import MAX_TEXT, AuditLog, clean
-from tests.audit.samples import EVENTS, rejected
+from tests.audit.samples import COOKIE_REF, EVENTS, rejected
 from tests.audit.test_background import PATIENCE, Gate
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def unconfigured() -> Iterator[None]:
 
 def staged(label: str) -> KeyStaged:
     """Return an event with a free string."""
-    return KeyStaged(kid="0a1b2c3d", label=label, state="staged", digest="d", generation=1)
+    return KeyStaged(kid="0a1b2c3d", label=label, state="staged", digest="0f1e2d3c4b5a6978", generation=1)
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_a_line_carries_the_common_fields(clock: Clock, sink: Sink) -> None:
             "session.rejected",
             common
             | {"level": "warning", "category": "session", "outcome": "failure", "owasp": "crypt_decrypt_fail"}
-            | {"reason": "bad_tag", "cookie_ref": "ABCDEFGH", "size": 100, "chunks": 1},
+            | {"reason": "bad_tag", "cookie_ref": COOKIE_REF, "size": 100, "chunks": 1},
         ),
     ]
 
@@ -552,7 +552,7 @@ def test_lines_reach_the_logging_of_the_standard_library(clock: Clock, caplog: p
     AuditLog(Level.INFO, clock=clock).emit([rejected()])
     (record,) = caplog.records
     assert (record.name, record.levelname, record.message) == ("sessionkit", "WARNING", "session.rejected")
-    assert vars(record)["cookie_ref"] == "ABCDEFGH"
+    assert vars(record)["cookie_ref"] == COOKIE_REF
 
 
 @pytest.mark.usefixtures("unconfigured")
