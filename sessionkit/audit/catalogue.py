@@ -83,7 +83,11 @@ _LOST = ("error_response", "exception", "handshake_refused", "key_revoked", "no_
 _HOSTILE = tuple(name for name, kind in CATALOGUE.items() if kind.hostile)
 
 COMMON: dict[str, Meaning] = {
-    "timestamp": _time("when it happened: UTC, ISO 8601 with milliseconds"),
+    "timestamp": Meaning(
+        "when it happened: UTC, ISO 8601 with milliseconds; a TimeStamper of the application's puts its own there",
+        "2026-11-25T12:00:00.000Z",
+        r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z$",
+    ),
     "level": _words("severity", (level.name.lower() for level in Level)),
     "event": _words("what happened", CATALOGUE),
     "schema": Meaning("version of this catalogue", SCHEMA),
