@@ -261,9 +261,9 @@ class AuditLog:
 
     def _keep(self, outage: _Outage) -> None:
         with self._counting:
-            if self._outage is not None:
-                outage.count += self._outage.count
-                outage.last = self._outage.last
+            later = self._outage or outage  # that very loss; unless another thread has told of it meanwhile
+            outage.count += later.count if later is not outage else 0
+            outage.last = later.last
             self._outage = outage
 
 
