@@ -44,7 +44,7 @@ class Aggregator:
         window: seconds.
         kinds: different kinds kept apart at once; some 200 octets each.
         ceiling: events of all kinds a window that are written in full. With a summary a kind, a window writes no more
-            than ``ceiling + kinds + 1`` lines, 2,025 a minute, whatever comes.
+            than ``ceiling + kinds + 1`` lines, whatever comes: 2,025 a minute.
     """
 
     __slots__ = ("_ceiling", "_counts", "_full", "_kinds", "_limit", "_overflow", "_window")

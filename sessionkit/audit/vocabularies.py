@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-* Class and field names are those of the Elastic Common Schema 8.17 (event.category's expected types are kept to) and of
-  the Open Cybersecurity Schema Framework 1.9 (classes and activities used here are in every release since 1.4).
+* Class and field names are those of the Elastic Common Schema 8.17, whose expected types for each category are kept to,
+  and of the Open Cybersecurity Schema Framework 1.9 (its Application Error came with 1.4, the other classes are older).
 * What has no counterpart stays under our own name: in ECS as a label, in OCSF under ``unmapped``.
 
 OWASP's word needs no mapping: it is in the line.
