@@ -55,6 +55,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_stall, "QUICK", 101)
     monkeypatch.setattr(audit_stall, "STALL", 0.0)
     monkeypatch.setattr(audit_flood, "QUICK", 300)
+    monkeypatch.setattr(audit_flood, "TRACED", 100)
 
 
 @pytest.mark.usefixtures("small")
