@@ -199,9 +199,12 @@ def meaning(event: str, field: str) -> Meaning:
     """Return what a field of an event tells.
 
     Raises:
-        KeyError: if nobody has written it down.
+        LookupError: if nobody has written it down.
     """
-    return MEANINGS.get(f"{event}.{field}") or MEANINGS[field]
+    told = MEANINGS.get(f"{event}.{field}") or MEANINGS.get(field)
+    if told is None:
+        raise LookupError(f"{event} has a field {field!r} whose meaning nobody has written down: add it to MEANINGS")
+    return told
 
 
 def types(kind: type[Event]) -> dict[str, tuple[str, bool]]:

@@ -33,6 +33,12 @@ def test_every_field_is_written_down(kind: type[Event]) -> None:
         assert isinstance(meaning(kind.name, name).example, names[json_type]), name
 
 
+def test_a_field_that_nobody_has_written_down() -> None:
+    """Who adds a field is told where its meaning belongs."""
+    with pytest.raises(LookupError, match=r"actor.inline has a field 'colour' .* add it to MEANINGS"):
+        meaning("actor.inline", "colour")
+
+
 def test_nothing_is_written_down_that_is_not_there() -> None:
     """A meaning that no event needs is taken out."""
     needed = Counter(
