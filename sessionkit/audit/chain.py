@@ -37,7 +37,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sessionkit.audit import checkpoints as checkpointing
 from sessionkit.audit.events import AuditChainClosed, Level
-from sessionkit.audit.fingerprint import CHAIN_FIELDS, FIRST, canonical, fingerprint, forks, lines, plain, root_secret
+from sessionkit.audit.fingerprint import (
+    CHAIN_FIELDS,
+    FIRST,
+    Ratchet,
+    canonical,
+    fingerprint,
+    forks_seed,
+    lines_seed,
+    plain,
+    root_secret,
+)
 from sessionkit.audit.log import AuditLog
 from sessionkit.audit.pseudonyms import MIN_KEY_SIZE
 from sessionkit.exceptions import ConfigurationError
@@ -101,7 +111,7 @@ class _Chain:
     def __init__(self, uid: str, secret: bytes) -> None:
         self.uid = uid
         self.lock = threading.Lock()
-        self.keys = lines(secret)
+        self.keys = Ratchet(lines_seed(secret))
         self.previous = FIRST
         self.saved = 0
         self.closed = False
@@ -169,7 +179,7 @@ class HashChain:
         """Begin a process: its first chain bears its name, further ones descend from it."""
         first = _Chain(uid, secret)
         self._uid = uid
-        self._forks = forks(secret)
+        self._forks = Ratchet(forks_seed(secret))
         self._chains = [first]
         self._free = deque(self._chains)
         self._adding = threading.Lock()

@@ -59,10 +59,9 @@ __all__ = [
     "Ratchet",
     "canonical",
     "checkpoint_mac",
-    "descend",
     "fingerprint",
-    "forks",
-    "lines",
+    "forks_seed",
+    "lines_seed",
     "plain",
     "root_secret",
     "secret_of",
@@ -146,19 +145,14 @@ def root_secret(root: bytes, uid: str) -> bytes:
     return hmac.digest(root, _LABEL + uid.encode(), "sha256")
 
 
-def lines(secret: bytes) -> Ratchet:
-    """Return the keys of a chain's lines."""
-    return Ratchet(hmac.digest(secret, b"lines", "sha256"))
+def lines_seed(secret: bytes) -> bytes:
+    """Return the seed of a ratchet: the keys of a chain's lines."""
+    return hmac.digest(secret, b"lines", "sha256")
 
 
-def forks(secret: bytes) -> Ratchet:
-    """Return the secrets of a chain's descendants."""
-    return Ratchet(hmac.digest(secret, b"forks", "sha256"))
-
-
-def descend(secret: bytes, number: int) -> bytes:
-    """Return the secret of one descendant."""
-    return Ratchet(hmac.digest(secret, b"forks", "sha256"), number).key
+def forks_seed(secret: bytes) -> bytes:
+    """Return the seed of a ratchet: the secrets of a chain's descendants."""
+    return hmac.digest(secret, b"forks", "sha256")
 
 
 def secret_of(root: bytes, uid: str) -> bytes | None:
@@ -171,7 +165,7 @@ def secret_of(root: bytes, uid: str) -> bytes | None:
         return None
     secret = root_secret(root, name)
     for number in numbers:
-        secret = descend(secret, number)
+        secret = Ratchet(forks_seed(secret), number).key
     return secret
 
 
