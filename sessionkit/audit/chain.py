@@ -216,9 +216,9 @@ class HashChain:
         if ending:
             line["chain_heads"] = self._heads()
         for name, value in line.items():
-            if name not in _PRIVATE:
+            if not (type(value) is str and value.isascii()) and name not in _PRIVATE:
                 line[name] = plain(value)
-        text = canonical({name: value for name, value in line.items() if name not in _PRIVATE})
+        text = canonical(line if _PRIVATE.isdisjoint(line) else {n: line[n] for n in line if n not in _PRIVATE})
         mine.busy = True
         try:
             chain = self._chain()

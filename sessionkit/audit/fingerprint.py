@@ -194,19 +194,23 @@ def canonical(fields: Mapping[str, Any]) -> bytes:
         ValueError: if a number is infinite or none.
         TypeError: if a value is none of JSON's.
     """
-    return _encode({name: _number(value) for name, value in fields.items()}).encode("ascii")
+    return _encode(_numbers(fields)).encode("ascii")
+
+
+def _numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with their integral floats as integers."""
+    return {name: _number(value) if type(value) in _WITH_FLOATS else value for name, value in fields.items()}
 
 
 def _number(value: Any) -> Any:
-    """Return a value with its integral floats as integers."""
-    kind = type(value)
-    if kind is float:
+    if type(value) is float:
         return int(value) if value.is_integer() else value
-    if kind is dict:
-        return {name: _number(inner) for name, inner in value.items()}
-    if kind is list:
-        return [_number(inner) for inner in value]
-    return value
+    if type(value) is dict:
+        return _numbers(value)
+    return [_number(inner) for inner in value] if type(value) is list else value
+
+
+_WITH_FLOATS = frozenset({float, dict, list})
 
 
 def plain(value: Any, depth: int = 0) -> Any:

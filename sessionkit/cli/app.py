@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from sessionkit.cli import audit, keyring
 from sessionkit.cli import inspect as inspecting
-from sessionkit.cli import keyring
 
 __all__ = ["app"]
 
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keyring.app, name="keyring")
+app.add_typer(audit.app, name="audit")
 app.command("inspect")(inspecting.inspect)
 
 

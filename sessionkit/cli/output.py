@@ -23,8 +23,9 @@ __all__ = ["AsJson", "console", "failing", "now", "refuse", "say", "when"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# No emoji: "log:100: ..." is a place in a file.
+console = Console(highlight=False, soft_wrap=True, emoji=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def now() -> float:

@@ -15,12 +15,10 @@ from sessionkit.audit.verification import Report, Verifier
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 ROOT = b"root key of the chains, 32 octets"
 NOW = 1_800_000_000.0
-
-Render = "Callable[[Any, str, dict[str, Any]], str | bytes]"
 
 RENDERERS: dict[str, Any] = {
     "json": structlog.processors.JSONRenderer(),
@@ -71,7 +69,7 @@ def interleaved(rng: random.Random, streams: Iterable[Sequence[bytes]]) -> list[
 def verified(
     *files: Iterable[bytes], roots: Sequence[bytes] = (ROOT,), checkpoints: Iterable[str] = (), **options: bool
 ) -> Report:
-    """Return what verification says of some files, which are named 0, 1, 2 …"""
+    """Return what verification says of some files, which are named by their numbers from 0."""
     verifier = Verifier(roots, **options)
     for number, line in enumerate(checkpoints, 1):
         verifier.checkpoint("checkpoints", number, line.encode())
@@ -83,7 +81,7 @@ def verified(
 
 def told(report: Report) -> list[tuple[str, int | None, int | None]]:
     """Return kind, line and sequence of all findings."""
-    return [(str(one.kind), one.place and one.place.line, one.sequence) for one in report.findings]
+    return [(str(one.kind), None if one.place is None else one.place.line, one.sequence) for one in report.findings]
 
 
 def fields(line: bytes) -> dict[str, Any]:

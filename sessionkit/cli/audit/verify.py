@@ -1,0 +1,169 @@
+"""``sessionkit audit verify``: whether a log was touched, and where.
+
+Exit status 0: nothing was found. 1: something was. 2: nothing could be looked at (a file, a key, an option).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sessionkit.audit.chain import root_key
+from sessionkit.audit.reading import LogReader
+from sessionkit.audit.verification import Verifier
+from sessionkit.cli.output import AsJson, console, errors
+from sessionkit.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sessionkit.audit.reading import Broken
+    from sessionkit.audit.verification import ChainFacts, Finding, Report
+
+__all__ = ["DEFAULT_VARIABLE", "verify"]
+
+DEFAULT_VARIABLE = "SESSIONKIT_CHAIN_KEY"
+"""Where the root key is looked for if nothing is said."""
+
+_MOST = 100
+"""Findings, and chains, that are printed as text; JSON has them all."""
+
+
+def verify(
+    logs: Annotated[
+        list[str],
+        typer.Argument(metavar="LOG…", help="Logs, also compressed by gzip, in any order; '-' reads stdin."),
+    ],
+    key_env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"Environment variable with the root key (default: {DEFAULT_VARIABLE})."),
+    ] = None,
+    key_file: Annotated[
+        list[Path] | None, typer.Option(help="File with the root key. Several keys may be given.")
+    ] = None,
+    checkpoints: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Checkpoints of the chains.")] = None,
+    whole_stream: Annotated[
+        bool, typer.Option("--whole-stream", help="Every line was chained: any other one was inserted.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Older files are not given: chains may begin anywhere, or be absent.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether lines of a log were edited, removed, inserted, moved or cut off, and which."""
+    try:
+        verifier = Verifier(_roots(key_env or [], key_file or []), whole_stream=whole_stream, partial=partial)
+        records = LogReader(checkpoints or [])
+        with _progress() as (begin, advance):
+            reader = LogReader(logs, progress=advance)
+            begin(reader.size)
+            for source, number, line in records.raw():
+                verifier.checkpoint(source, number, line)
+            for source, number, line in reader.raw():
+                verifier.feed(source, number, line)
+    except ConfigurationError as error:
+        if as_json:
+            typer.echo(json.dumps({"refused": str(error), "field": error.field}))
+        else:
+            errors.print(str(error), markup=False)
+        raise typer.Exit(2) from None
+    report = verifier.report()
+    unreadable = [*records.located, *reader.located]
+    if as_json:
+        typer.echo(json.dumps(_facts(report, unreadable)))
+    else:
+        _show(report, unreadable)
+    if report.findings or unreadable:
+        raise typer.Exit(1)
+
+
+def _roots(variables: Sequence[str], files: Sequence[Path]) -> list[bytes]:
+    if not variables and not files:
+        variables = [DEFAULT_VARIABLE]
+    return [root_key({"env": name}) for name in variables] + [root_key({"file": str(path)}) for path in files]
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """Yield what takes the size and what takes the octets read: on a terminal they make a bar."""
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("reading")
+        yield (
+            lambda size: bar.update(task, total=size or None),
+            lambda done: bar.update(task, completed=done),
+        )
+
+
+def _facts(report: Report, unreadable: Sequence[Broken]) -> dict[str, Any]:
+    return {
+        "clean": not report.findings and not unreadable,
+        "lines": report.lines,
+        "chained": report.chained,
+        "bare": report.bare,
+        "broken": report.broken,
+        "checkpoints": report.checkpoints,
+        "absent": report.absent,
+        "chains": [asdict(chain) for chain in report.chains],
+        "findings": [_told(finding) for finding in report.findings],
+        "unreadable": [asdict(one) for one in unreadable],
+    }
+
+
+def _told(finding: Finding) -> dict[str, Any]:
+    place = finding.place
+    return {
+        "kind": finding.kind.value,
+        "source": None if place is None else place.source,
+        "line": None if place is None else place.line,
+        "chain_uid": finding.chain_uid,
+        "sequence": finding.sequence,
+        "count": finding.count,
+        "problem": finding.problem,
+    }
+
+
+def _show(report: Report, unreadable: Sequence[Broken]) -> None:
+    for finding in report.findings[:_MOST]:
+        where = "" if finding.place is None else f"{finding.place}: "
+        chain = "" if finding.chain_uid is None else f" [{finding.chain_uid}#{finding.sequence}]"
+        console.print(f"{where}{finding.kind}: {finding.problem}{chain}", markup=False)
+    if len(report.findings) > _MOST:
+        console.print(f"… and {len(report.findings) - _MOST} findings more; --json lists them all", markup=False)
+    for broken in unreadable:
+        console.print(str(broken), markup=False)
+    if report.chains:
+        console.print(_table(report.chains))
+    found = len(report.findings) + len(unreadable)
+    verdict = "nothing was found" if not found else f"{found} finding{'s' if found > 1 else ''}"
+    console.print(
+        f"{verdict}: {report.lines} lines, {report.chained} chained, {report.bare} without a chain, "
+        f"{report.broken} broken; {report.checkpoints} checkpoints",
+        markup=False,
+    )
+    if report.absent:
+        console.print(f"{report.absent} chains that checkpoints know are not in these files", markup=False)
+
+
+def _table(chains: Sequence[ChainFacts]) -> Table:
+    table = Table("chain", "lines", "numbers", "end", "what could be cut unseen", box=None, pad_edge=False)
+    for chain in chains[:_MOST]:
+        open_lines = max(0, chain.last + 1 - chain.proven)
+        table.add_row(
+            chain.chain_uid,
+            str(chain.lines),
+            f"{chain.first}–{chain.last}",
+            "in order" if chain.closed else "open: runs, crashed, or cut",
+            "nothing" if not open_lines else f"the last {open_lines}, with no checkpoint behind them",
+        )
+    if len(chains) > _MOST:
+        table.add_row(f"… {len(chains) - _MOST} more")
+    return table
