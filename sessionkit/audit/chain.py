@@ -7,8 +7,9 @@ It stands right before the JSON renderer::
     atexit.register(chain.close)
 
 Every line then carries ``chain_uid, sequence, prev_fingerprint, fingerprint``; what they are is written down in
-``audit.fingerprint``, and ``sessionkit audit verify`` reads them. A field of the application's that has one of these
-names is kept under its name with an underscore behind it.
+``audit.fingerprint``, and ``sessionkit audit verify`` reads them. The closing line has ``chain_heads`` besides: how many
+lines each chain of the process has. A field of the application's that has one of these names is kept under its name with
+an underscore behind it.
 
 Rules of this file:
 
@@ -66,6 +67,8 @@ _log = logging.getLogger("sessionkit.audit")
 _HERE = Path()
 _PRIVATE = frozenset({"_record", "_from_structlog"})
 """What ``ProcessorFormatter`` puts into a line and takes out again before it is rendered."""
+
+_OURS = (*CHAIN_FIELDS, "chain_heads")
 
 _PATIENCE = 5.0
 """Seconds that ``close`` waits for a checkpoint under way."""
@@ -205,7 +208,7 @@ class HashChain:
         return event_dict
 
     def _link(self, line: MutableMapping[str, Any]) -> None:
-        for name in CHAIN_FIELDS:
+        for name in _OURS:
             if name in line:
                 line[f"{name}_"] = line.pop(name)
         mine = self._mine

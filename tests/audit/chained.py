@@ -45,9 +45,9 @@ def event(rng: random.Random, number: int) -> dict[str, Any]:
     return line
 
 
-def process(rng: random.Random, lines: int, **options: Any) -> tuple[HashChain, list[bytes]]:
+def process(rng: random.Random, lines: int, key: bytes = ROOT, **options: Any) -> tuple[HashChain, list[bytes]]:
     """Return a process's chain and what it wrote."""
-    chain = HashChain(ROOT, clock=lambda: NOW, **options)
+    chain = HashChain(key, clock=lambda: NOW, **options)
     return chain, [write(chain, event(rng, number), rng) for number in range(lines)]
 
 
