@@ -7,9 +7,9 @@ It stands right before the JSON renderer::
     atexit.register(chain.close)
 
 Every line then carries ``chain_uid, sequence, prev_fingerprint, fingerprint``; what they are is written down in
-``audit.fingerprint``, and ``sessionkit audit verify`` reads them. The closing line has ``chain_heads`` besides: how many
-lines each chain of the process has. A field of the application's that has one of these names is kept under its name with
-an underscore behind it.
+``audit.fingerprint``, and ``sessionkit audit verify`` reads them. The closing line has ``chain_heads`` besides: how
+many lines each chain of the process has. A field of the application's with one of these names is kept under its name
+with an underscore behind it.
 
 Rules of this file:
 

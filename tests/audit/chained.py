@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Sequence
 
-ROOT = b"root key of the chains, 32 octets"
+ROOT = b"root key of the chains 32 octets"
 NOW = 1_800_000_000.0
 
 RENDERERS: dict[str, Any] = {

@@ -37,7 +37,7 @@ def fork(name: str, depth: int) -> int:
     child = os.fork()
     if not child:
         log.info("begin", name=name)
-        children = [fork(f"{name}.{number}", depth - 1) for number in range(2)] if depth else []
+        children = [fork(f"{name}.child", depth - 1)] if depth else []
         for number in range(5):
             log.info("line", name=name, number=number)
         for one in children:
@@ -51,7 +51,7 @@ def fork(name: str, depth: int) -> int:
 def talk(ready: threading.Barrier) -> None:
     """Log beside the forks."""
     ready.wait()
-    for number in range(200):
+    for number in range(50):
         log.info("beside", number=number)
 
 
@@ -61,7 +61,7 @@ threads = [threading.Thread(target=talk, args=[ready]) for _ in range(2)]
 for thread in threads:
     thread.start()
 ready.wait()
-for child in [fork(str(number), 1) for number in range(3)]:
+for child in [fork(str(number), 1) for number in range(2)]:
     os.waitpid(child, 0)
 for thread in threads:
     thread.join()

@@ -79,10 +79,11 @@ def test_four_fields_more() -> None:
 
 
 def test_names_that_are_taken() -> None:
-    """A field of the application's with one of the four names is kept under another."""
+    """A field of the application's with one of the chain's names is kept under another."""
     chain = HashChain(ROOT)
-    line = dict(chain(None, "info", {"event": "a", "sequence": 7, "fingerprint": "theirs"}))
+    line = dict(chain(None, "info", {"event": "a", "sequence": 7, "fingerprint": "theirs", "chain_heads": {"x": 9}}))
     assert (line["sequence_"], line["sequence"], line["fingerprint_"]) == (7, 0, "theirs")
+    assert (line["chain_heads_"], "chain_heads" in line) == ({"x": 9}, False)
     assert told(verified([json.dumps(line).encode()])) == []
 
 
@@ -202,13 +203,12 @@ def test_a_line_within_a_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
 
 def test_ways_to_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Octets, and whatever a keyring file may name."""
-    (tmp_path / "key").write_text(ROOT.hex()[:64])
-    monkeypatch.setenv("CHAIN_KEY", ROOT.hex()[:64])
-    expected = bytes.fromhex(ROOT.hex()[:64])
+    (tmp_path / "key").write_text(ROOT.hex())
+    monkeypatch.setenv("CHAIN_KEY", ROOT.hex())
     assert root_key(ROOT) == ROOT
-    assert root_key({"env": "CHAIN_KEY"}) == expected
-    assert root_key({"file": "key"}, tmp_path) == expected
-    assert root_key(SecretSource(file=str(tmp_path / "key"))) == expected
+    assert root_key({"env": "CHAIN_KEY"}) == ROOT
+    assert root_key({"file": "key"}, tmp_path) == ROOT
+    assert root_key(SecretSource(file=str(tmp_path / "key"))) == ROOT
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def reachable(start: object) -> set[bytes]:
 def test_it_forgets() -> None:
     """Nothing that it holds is the root key, its secret, or a key of a line or descendant that has been."""
     chain = HashChain(ROOT)
-    uid = [chain(None, "info", {})["chain_uid"] for _ in range(10)][0]
+    (uid,) = {chain(None, "info", {})["chain_uid"] for _ in range(10)}
     chain._descendant()
     held = reachable(chain)
     secret = root_secret(ROOT, uid)
@@ -332,12 +332,11 @@ def test_forks(tmp_path: Path) -> None:
     lines = log.read_bytes().splitlines()
     report = verified(lines, checkpoints=second.read_text().splitlines())
     assert told(report) == []
-    # A process: one chain; the first: one a thread. Closing lines: of the first, and of its three children.
     assert sum("." not in one.chain_uid for one in report.chains) == 1
-    assert report.chained == len(lines) == (1 + 400 + 1) + 3 * (6 + 1) + 6 * 6
-    assert len({fields(line)["chain_uid"] for line in lines if fields(line).get("event") == "begin"}) == 9
+    assert report.chained == len(lines) == (1 + 100 + 1) + 2 * (6 + 1) + 2 * 6
+    assert len({fields(line)["chain_uid"] for line in lines if fields(line).get("event") == "begin"}) == 4
     closed = {fields(line)["chain_uid"] for line in lines if fields(line).get("event") == "audit.chain_closed"}
-    assert len(closed) == 4
+    assert len(closed) == 3  # of the first process, and of its two children
     assert {one.chain_uid for one in report.chains if one.closed} >= closed
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionkit.audit.fingerprint import (
@@ -141,7 +141,8 @@ values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(), values, max_size=5))
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(), values, max_size=3))
 def test_whoever_renders_it(line: dict[str, Any]) -> None:
     """A line of any values has one canonical spelling, also after json or orjson has written it in any order."""
     made = {name: plain(value) for name, value in line.items()}
@@ -158,6 +159,7 @@ def test_whoever_renders_it(line: dict[str, Any]) -> None:
         assert canonical(orjson.loads(rendered)) == text
 
 
+@settings(max_examples=40)
 @given(values)
 def test_plain_values_stay(value: object) -> None:
     """What was made plain once is left alone."""

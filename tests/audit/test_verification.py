@@ -248,6 +248,41 @@ def test_a_forged_line_that_does_not_lead_on_is_found() -> None:
     assert told(verified(lines)) == [("rewritten", 5, 4)]
 
 
+@pytest.mark.parametrize("heads", [{"x": 1}, {"x": "1"}, {1: None}, [], {"A" * 16: 1 << 80}, "x", {"": {}}])
+def test_a_thief_cannot_end_the_verification(heads: object) -> None:
+    """Whatever nonsense is fitted with stolen keys, the rest is verified all the same."""
+    rng = random.Random(20)
+    chain, lines = process(rng, 2)
+    thief = Thief(chain)
+    lines += [write(chain, event(rng, number), rng) for number in range(2)]
+    lines[3] = thief.forge(lines[3], chain_heads=heads)
+    del lines[1]
+    assert ("missing", 2, 1) in told(verified(lines))
+
+
+def test_a_chain_of_which_every_line_was_edited() -> None:
+    """Where a checkpoint knows the chain, its lines are edited ones, not those of a foreign chain; it is gone, too."""
+    rng = random.Random(21)
+    checkpoints: list[str] = []
+    chain, lines = process(rng, 2, checkpoints=checkpoints.append)
+    chain.checkpoint()
+    touched = [line.replace(b'"event"', b'"events"') for line in lines]
+    assert told(verified(touched, checkpoints=checkpoints)) == [
+        ("gone", 1, 0),
+        ("edited", 1, 0),
+        ("edited", 2, 1),
+    ]
+
+
+def test_a_checkpoint_of_an_unknown_chain() -> None:
+    """A made-up checkpoint makes no chain."""
+    log = Log(6)
+    record = json.loads(log.checkpoints[0]) | {"chain_uid": "A" * 16}
+    report = verified(log.lines, checkpoints=[json.dumps(record)])
+    assert told(report) == [("unproven", 1, None)]
+    assert len(report.chains) == 3
+
+
 def test_a_thief_cannot_make_an_earlier_checkpoint() -> None:
     """A checkpoint for fewer lines than there were at the theft is not authentic."""
     rng = random.Random(5)

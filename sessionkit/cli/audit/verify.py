@@ -142,6 +142,10 @@ def _show(report: Report, unreadable: Sequence[Broken]) -> None:
         console.print(str(broken), markup=False)
     if report.chains:
         console.print(_table(report.chains))
+        if not all(chain.closed for chain in report.chains):
+            console.print("open: not closed in order; its process runs, has crashed, or the end was cut", markup=False)
+        if any(chain.proven <= chain.last for chain in report.chains):
+            console.print("uncovered: last lines that no checkpoint tells of; their loss would not show", markup=False)
     found = len(report.findings) + len(unreadable)
     verdict = "nothing was found" if not found else f"{found} finding{'s' if found > 1 else ''}"
     console.print(
@@ -154,15 +158,15 @@ def _show(report: Report, unreadable: Sequence[Broken]) -> None:
 
 
 def _table(chains: Sequence[ChainFacts]) -> Table:
-    table = Table("chain", "lines", "numbers", "end", "what could be cut unseen", box=None, pad_edge=False)
+    table = Table("chain", "lines", "numbers", "end", "uncovered", box=None, pad_edge=False)
     for chain in chains[:_MOST]:
-        open_lines = max(0, chain.last + 1 - chain.proven)
+        uncovered = max(0, chain.last + 1 - chain.proven)
         table.add_row(
             chain.chain_uid,
             str(chain.lines),
             f"{chain.first}–{chain.last}",
-            "in order" if chain.closed else "open: runs, crashed, or cut",
-            "nothing" if not open_lines else f"the last {open_lines}, with no checkpoint behind them",
+            "in order" if chain.closed else "open",
+            str(uncovered),
         )
     if len(chains) > _MOST:
         table.add_row(f"… {len(chains) - _MOST} more")
