@@ -53,10 +53,10 @@ class Tail:
                 "log", f"cannot be read ({error.strerror})", "Check its permissions.", path=self.path
             ) from None
         if self._file is not None:
-            end = self._file.seek(0, os.SEEK_END)
-            if end > back:
-                self._file.seek(end - back)
-                self._file.readline()  # the end of a line whose beginning was not read
+            start = self._file.seek(0, os.SEEK_END) - back
+            self._file.seek(max(0, start - 1))
+            if start > 0:
+                self._file.readline()  # the end of a line whose beginning is not read, if only its line break
 
     def __enter__(self) -> Self:
         return self

@@ -84,20 +84,25 @@ class KeyUse:
     last_sealed: float | None = None
     prune_after: float | None = None
     _labelled: float = -inf
-    _stated: tuple[int, float, str] = (-1, -inf, "")
+    _stated: tuple[int, bool, float, str] = (-1, False, -inf, "")
 
-    def told(self, event: Event) -> None:
-        """Take in one ``keyring.key_*`` event of this key."""
+    def in_state(self, state: str, event: Event) -> None:
+        """Take in that it was in some state, in the ring of an event."""
         when = event["timestamp"]
-        state = "pruned" if event["event"] == "keyring.key_pruned" else event["state"]
-        rank = event["generation"], when, state
+        # A tally counts under the state that a key had while it was used, which may be of the ring before.
+        rank = event["generation"], event["event"] != "keyring.key_usage", when, state
         if rank > self._stated:
             self._stated, self.state = rank, state
         if when < self.states.get(state, inf):
             self.states[state] = when
             self.states = dict(sorted(self.states.items(), key=lambda entry: entry[1]))
-        if event.get("label") is not None and when >= self._labelled:
-            self.label, self._labelled = event["label"], when
+
+    def told(self, event: Event) -> None:
+        """Take in one ``keyring.key_*`` event of this key."""
+        self.in_state("pruned" if event["event"] == "keyring.key_pruned" else event["state"], event)
+        label = event.get("label")
+        if label is not None and (event["timestamp"], label) > (self._labelled, self.label or ""):
+            self.label, self._labelled = label, event["timestamp"]
         if (prune_after := _moment(event.get("prune_after"))) is not None:
             self.prune_after = max(prune_after, self.prune_after or 0.0)
 
@@ -350,8 +355,10 @@ class Usage:
     def _ring(self, event: Event) -> None:
         instance = self.instances[event["instance"]]
         instance.ring(event)
-        kid = event.get("active_kid") or event.get("kid")
-        if kid is not None:
+        if (active := event.get("active_kid")) is not None:
+            instance.kids.add(active)
+            self._key_of(active).in_state("active", event)
+        if (kid := event.get("kid")) is not None:
             instance.kids.add(kid)
 
     def _key(self, event: Event) -> None:

@@ -82,7 +82,7 @@ class View:
         else:
             total = sum(self.live.recent(now).values())
             head.append(f"  {total / WINDOW:.1f} events/s  last {span(max(0.0, now - usage.until))} ago")
-        for count, what in ((parser.foreign, "of others"), (parser.broken, "broken"), (rotations, "rotations")):
+        for count, what in ((parser.foreign, "of others"), (parser.broken, "broken"), (rotations, "× rotated")):
             if count:
                 head.append(f"  {count:,} {what}", style="red" if what == "broken" else "dim")
         live = [one for one in usage.live(now) if one.digest is not None]
@@ -123,7 +123,7 @@ class View:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in ("key", "label", "state"):
             table.add_column(column, no_wrap=True)
-        for column in ("opened", "sealed", "failed", "last opened", "last sealed", "lines/min"):
+        for column in ("opened", "sealed", "failed", "last opened", "last sealed", "last minute"):
             table.add_column(column, justify="right")
         recent = self.live.keys(now)
         keys = sorted(self.live.usage.keys.values(), key=lambda key: (-_last_used(key), key.kid))

@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from sessionkit.audit import trace as tracing
 from sessionkit.audit.events import timestamp
@@ -19,7 +17,7 @@ from sessionkit.cli.logs import Logs, log_facts, printable, reading
 from sessionkit.cli.output import AsJson, console, refuse, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sessionkit.audit.reading import LogReader
 
@@ -74,31 +72,19 @@ def trace(
             as_json=True,
         )
         return
-    console.print(_table(references, found))
+    for line in _lines(references, found):
+        console.print(line, markup=False)
     console.print(_end(references, found), markup=False)
 
 
-def _table(references: Sequence[str], found: Sequence[dict[str, Any]]) -> Table:
-    several = len(references) > 1
-    table = Table(box=None, pad_edge=False)
-    for column in ("time", "event", *(["session_ref"] if several else []), "instance", "what"):
-        table.add_column(column, no_wrap=column != "what", overflow="fold")
+def _lines(references: Sequence[str], found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    wide = max(len(event["event"]) for event in found)
     for event in found:
-        cells = [
-            timestamp(event["timestamp"]),
-            printable(event["event"]),
-            *([event.get("session_ref", "")] if several else []),
-            printable(event["instance"]),
-            " ".join(
-                f"{printable(name)}={printable(str(value))}" for name, value in event.items() if _tells(name, value)
-            ),
-        ]
-        table.add_row(*map(Text, cells))
-    return table
-
-
-def _tells(name: str, value: object) -> bool:
-    return name not in _COMMON and value is not None
+        reference = f"  {printable(event.get('session_ref', ''))}" if len(references) > 1 else ""
+        told = (f"{name}={value}" for name, value in event.items() if name not in _COMMON and value is not None)
+        # The instance last: who reads one session's life looks at it last.
+        what = printable(" ".join((*told, f"instance={event['instance']}")))
+        yield f"{timestamp(event['timestamp'])}  {printable(event['event']):<{wide}}{reference}  {what}"
 
 
 def _end(references: Sequence[str], found: Sequence[dict[str, Any]]) -> str:
