@@ -11,7 +11,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="sessionkit",
-    help="Encrypted cookie sessions: keyrings and cookies.",
+    help="Encrypted cookie sessions: keyrings, cookies and audit logs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,4 +23,4 @@ app.command("inspect")(inspecting.inspect)
 
 @app.callback()
 def root() -> None:
-    """Encrypted cookie sessions: keyrings and cookies."""
+    """Encrypted cookie sessions: keyrings, cookies and audit logs."""

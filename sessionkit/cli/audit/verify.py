@@ -5,25 +5,21 @@ Exit status 0: nothing was found. 1: something was. 2: nothing could be looked a
 
 from __future__ import annotations
 
-import json
-import sys
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sessionkit.audit.chain import root_key
 from sessionkit.audit.reading import LogReader
 from sessionkit.audit.verification import Verifier
-from sessionkit.cli.output import AsJson, console, errors
-from sessionkit.exceptions import ConfigurationError
+from sessionkit.cli.logs import Logs, reading
+from sessionkit.cli.output import AsJson, console, failing, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from sessionkit.audit.reading import Broken
     from sessionkit.audit.verification import ChainFacts, Finding, Report
@@ -33,15 +29,13 @@ __all__ = ["DEFAULT_VARIABLE", "verify"]
 DEFAULT_VARIABLE = "SESSIONKIT_CHAIN_KEY"
 """Where the root key is looked for if nothing is said."""
 
+_USAGE = 2
 _MOST = 100
 """Findings, and chains, that are printed as text; JSON has them all."""
 
 
 def verify(
-    logs: Annotated[
-        list[str],
-        typer.Argument(metavar="LOG…", help="Logs, also compressed by gzip, in any order; '-' reads stdin."),
-    ],
+    logs: Logs,
     key_env: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help=f"Environment variable with the root key (default: {DEFAULT_VARIABLE})."),
@@ -59,26 +53,18 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Say whether lines of a log were edited, removed, inserted, moved or cut off, and which."""
-    try:
+    with failing(as_json=as_json, status=_USAGE):
         verifier = Verifier(_roots(key_env or [], key_file or []), whole_stream=whole_stream, partial=partial)
         records = LogReader(checkpoints or [])
-        with _progress() as (begin, advance):
-            reader = LogReader(logs, progress=advance)
-            begin(reader.size)
-            for source, number, line in records.raw():
-                verifier.checkpoint(source, number, line)
-            for source, number, line in reader.raw():
-                verifier.feed(source, number, line)
-    except ConfigurationError as error:
-        if as_json:
-            typer.echo(json.dumps({"refused": str(error), "field": error.field}))
-        else:
-            errors.print(str(error), markup=False)
-        raise typer.Exit(2) from None
+    with reading(logs, as_json=as_json, status=_USAGE) as reader:
+        for source, number, line in records.raw():
+            verifier.checkpoint(source, number, line)
+        for source, number, line in reader.raw():
+            verifier.feed(source, number, line)
     report = verifier.report()
     unreadable = [*records.located, *reader.located]
     if as_json:
-        typer.echo(json.dumps(_facts(report, unreadable)))
+        say("", _facts(report, unreadable), as_json=True)
     else:
         _show(report, unreadable)
     if report.findings or unreadable:
@@ -89,18 +75,6 @@ def _roots(variables: Sequence[str], files: Sequence[Path]) -> list[bytes]:
     if not variables and not files:
         variables = [DEFAULT_VARIABLE]
     return [root_key({"env": name}) for name in variables] + [root_key({"file": str(path)}) for path in files]
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
-    """Yield what takes the size and what takes the octets read: on a terminal they make a bar."""
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("reading")
-        yield (
-            lambda size: bar.update(task, total=size or None),
-            lambda done: bar.update(task, completed=done),
-        )
 
 
 def _facts(report: Report, unreadable: Sequence[Broken]) -> dict[str, Any]:
@@ -138,8 +112,6 @@ def _show(report: Report, unreadable: Sequence[Broken]) -> None:
         console.print(f"{where}{finding.kind}: {finding.problem}{chain}", markup=False)
     if len(report.findings) > _MOST:
         console.print(f"… and {len(report.findings) - _MOST} findings more; --json lists them all", markup=False)
-    for broken in unreadable:
-        console.print(str(broken), markup=False)
     if report.chains:
         console.print(_table(report.chains))
         if not all(chain.closed for chain in report.chains):
