@@ -3,6 +3,7 @@
 The public names are those below; everything else may change between minor releases.
 """
 
+from sessionkit.audit.chain import HashChain as HashChain
 from sessionkit.backend.backend import SessionBackend as SessionBackend
 from sessionkit.config import SessionConfig as SessionConfig
 from sessionkit.exceptions import ActorError as ActorError
@@ -31,6 +32,7 @@ __all__ = [
     "ActorError",
     "AskTimeout",
     "ConfigurationError",
+    "HashChain",
     "Key",
     "KeyState",
     "Keyring",

@@ -21,6 +21,8 @@ Rules of this file:
   again (its environment, a file that it may read), so can whoever takes it over.
 * Nothing is raised into the application. A line that cannot be chained is written as it is; that is counted, and said
   once.
+* Values become plain ones, so that every JSON renderer writes the same. ``sessionkit audit verify`` reads no line that
+  is longer than a mebibyte (``audit.reading.MAX_LINE``).
 * Checkpoints are written by a thread of their own: the second place may be slow, and fsync is.
 """
 
@@ -33,6 +35,7 @@ import time
 import weakref
 from base64 import b32encode
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -56,7 +59,7 @@ from sessionkit.keyring.source import SecretSource
 from sessionkit.yamlfile import discreet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, MutableMapping
     from os import PathLike
     from typing import SupportsIndex
 
@@ -85,16 +88,22 @@ def root_key(key: bytes | SecretSource | Mapping[str, Any], base: Path = _HERE) 
     Raises:
         ConfigurationError: if it cannot be fetched or is too short.
     """
-    if not isinstance(key, bytes):
-        source = key if isinstance(key, SecretSource) else SecretSource(**key)
-        try:
-            key = source.resolve(base)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"key.{error.field}", error.problem, error.remedy) from None
-    if len(key) < MIN_KEY_SIZE:
-        problem = f"is {len(key)} octets long"
+    octets = key if isinstance(key, bytes) else _fetched(key, base)
+    if len(octets) < MIN_KEY_SIZE:
+        problem = f"is {len(octets)} octets long"
         raise ConfigurationError("key", problem, f"Give at least {MIN_KEY_SIZE} random octets.")
-    return key
+    return octets
+
+
+def _fetched(key: object, base: Path) -> bytes:
+    source = SecretSource(**key) if isinstance(key, Mapping) else key
+    if not isinstance(source, SecretSource):
+        problem = f"is a {type(key).__name__}"
+        raise ConfigurationError("key", problem, "Give octets, or one of {'env': …}, {'file': …} and {'command': […]}.")
+    try:
+        return source.resolve(base)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"key.{error.field}", error.problem, error.remedy) from None
 
 
 class _Chain:
@@ -315,11 +324,14 @@ class HashChain:
             return
         self._used = False
         self._closing = True
-        AuditLog(Level.INFO, clock=self._clock).emit([AuditChainClosed(chains=len(self._chains))])
+        AuditLog(Level.INFO, clock=self._clock).emit([AuditChainClosed(chains=len(self._heads()))])
         self._closing = self._used = False
         self._save(closed=True)
         with self._adding:
-            self._chains = [chain for chain in self._chains if not chain.closed]
+            self._chains = [chain for chain in self._chains if not chain.closed or self._is_due(chain)]
+
+    def _is_due(self, chain: _Chain) -> bool:
+        return self._write is not None and chain.keys.index > chain.saved
 
     def _save(self, *, closed: bool) -> None:
         if self._write is None:
@@ -335,7 +347,7 @@ class HashChain:
                         key, count, previous = chain.keys.key, chain.keys.index, chain.previous
                 finally:
                     self._mine.busy = False
-                if count > chain.saved or (closed and count):
+                if self._is_due(chain) or (closed and count):
                     made = checkpointing.seal(
                         key,
                         chain_uid=chain.uid,

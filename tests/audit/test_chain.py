@@ -219,6 +219,8 @@ def test_ways_to_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ({"env": "NOT_SET_ANYWHERE"}, "key.env", "is not set"),
         ({}, "", "names no way"),
         ({"file": "nowhere-to-be-found"}, "key.file", "cannot be read"),
+        ("a short secret as text", "key", "is a str"),
+        (None, "key", "is a NoneType"),
     ],
 )
 def test_keys_that_cannot_be_used(key: Any, field: str, problem: str) -> None:
@@ -324,7 +326,7 @@ def test_forks(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.audit.forking", log, second],
         cwd=root,
-        timeout=60,
+        timeout=120,
         capture_output=True,
         check=False,
     )
@@ -516,6 +518,28 @@ def test_a_second_place_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     broken = False
     chain.checkpoint()
     assert told(verified(lines[:1], checkpoints=checkpoints)) == [("cut", 1, 1)]
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_closing_checkpoint_that_fails() -> None:
+    """The end of a chain stays due as well, and is told with the next checkpoint."""
+    checkpoints: list[str] = []
+    broken = True
+
+    def take(line: str) -> None:
+        if broken:
+            raise OSError(28, "No space left on device")
+        checkpoints.append(line)
+
+    chain = HashChain(ROOT, checkpoints=take, seconds=3600.0)
+    stream = configure(chain)
+    structlog.get_logger().info("a")
+    chain.close()
+    broken = False
+    structlog.get_logger().info("b")
+    chain.checkpoint()
+    report = verified(written(stream), checkpoints=checkpoints)
+    assert [(one.lines, one.proven, one.closed) for one in report.chains] == [(2, 2, True), (1, 1, False)]
 
 
 @pytest.mark.usefixtures("configured")

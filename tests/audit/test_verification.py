@@ -7,6 +7,8 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sessionkit.audit.verification import Kind
 from tests.audit.chained import ROOT, Thief, event, fields, interleaved, process, told, verified, write
@@ -204,6 +206,70 @@ def test_an_untouched_log_is_not_doubted(seed: int) -> None:
     assert told(report) == []
     assert (report.lines, report.chained, report.bare, report.broken) == (len(stream), len(stream), 0, 0)
     assert sum(chain.lines for chain in report.chains) == len(stream)
+
+
+MODEL = Log(1000)
+
+deeds = st.lists(
+    st.one_of(
+        st.tuples(st.just("delete"), st.integers(0, 99)),
+        st.tuples(st.just("copy"), st.integers(0, 99), st.integers(0, 99)),
+        st.tuples(st.just("swap"), st.integers(0, 99), st.integers(0, 99)),
+        st.tuples(st.just("overwrite"), st.integers(0, 99), st.integers(0, 399), st.binary(min_size=1, max_size=2)),
+        st.tuples(st.just("cut"), st.integers(0, 99)),
+        st.tuples(st.just("insert"), st.integers(0, 99), st.binary(max_size=30)),
+    ),
+    max_size=6,
+)
+
+
+def done_to(lines: list[bytes], deed: tuple[Any, ...]) -> None:
+    """Do something to a log."""
+    what, *places = deed
+    at = places[0] % (len(lines) + 1)
+    if what == "insert":
+        lines.insert(at, places[1])
+    elif what == "cut":
+        del lines[at:]
+    elif at < len(lines):
+        if what == "delete":
+            del lines[at]
+        elif what == "copy":
+            lines.insert(places[1] % len(lines), lines[at])
+        elif what == "swap":
+            other = places[1] % len(lines)
+            lines[at], lines[other] = lines[other], lines[at]
+        else:
+            start = places[1] % len(lines[at])
+            lines[at] = lines[at][:start] + places[2] + lines[at][start + len(places[2]) :]
+
+
+def chains_of(lines: list[bytes]) -> dict[str, list[Any]]:
+    """Return what each chain says, line by line, as far as lines can be read."""
+    said: dict[str, list[Any]] = {}
+    for line in lines:
+        try:
+            one = json.loads(line)
+            said.setdefault(one["chain_uid"], []).append(one)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return said
+
+
+@given(deeds)
+def test_what_is_not_doubted_is_what_was_written(done: list[tuple[Any, ...]]) -> None:
+    """Whatever is done in whatever order: if nothing is found, every chain says what it said, or the beginning of it.
+
+    With the checkpoints at hand, it says all of it.
+    """
+    lines = list(MODEL.lines)
+    for deed in done:
+        done_to(lines, deed)
+    before, after = chains_of(MODEL.lines), chains_of(lines)
+    if not verified(lines).findings:
+        assert after == {uid: before[uid][: len(said)] for uid, said in after.items()}
+    if not verified(lines, checkpoints=MODEL.checkpoints).findings:
+        assert after == before
 
 
 def test_another_root_key_fits_nothing() -> None:
