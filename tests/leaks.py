@@ -1,8 +1,8 @@
 """Nothing that must stay secret gets out: every test's keys, cookies and payloads are looked for in all it said.
 
-While a test runs, three things are collected: what must not leak (each secret that became a key of a ring or chain, in every spelling;
-each token that was sealed; each payload that was serialised), what was logged (by structlog's sink and by logging), and
-what was raised (every error of the package). Afterwards the one is searched for in the other.
+While a test runs, three things are collected: what must not leak (each secret that became a key of a ring or of a
+chain, in every spelling; each token that was sealed; each payload that was serialised), what was logged (by structlog's
+sink and by logging), and what was raised (every error of the package). Afterwards the one is searched for in the other.
 """
 
 from __future__ import annotations
