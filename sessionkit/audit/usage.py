@@ -49,6 +49,7 @@ _LIFE = {
     "actor.inline": _SERVING,
     "actor.failed": _FAILED,
     "actor.stopped": _STOPPED,
+    "audit.chain_closed": _STOPPED,  # a hash chain has a name of its own, and says nothing but goodbye
 }
 
 Event = dict[str, Any]

@@ -498,47 +498,47 @@ def test_one_thread_is_enough() -> None:
     assert threading.active_count() == before + 1
 
 
+class Second:
+    """A second place that is full until somebody makes room."""
+
+    def __init__(self) -> None:
+        self.full = True
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        """Keep a checkpoint."""
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.lines.append(line)
+
+
 def test_a_second_place_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     """It is counted and said once; the lines stay due, and the next checkpoint tells of them."""
-    checkpoints: list[str] = []
-    broken = True
-
-    def take(line: str) -> None:
-        if broken:
-            raise OSError(28, "No space left on device")
-        checkpoints.append(line)
-
-    chain, lines = process(random.Random(3), 2, checkpoints=take, seconds=3600.0)
+    second = Second()
+    chain, lines = process(random.Random(3), 2, checkpoints=second, seconds=3600.0)
     chain.checkpoint()
     chain.checkpoint()
     assert chain.failures == 2
     assert [record.getMessage() for record in caplog.records] == [
         "a checkpoint could not be written (OSError); further failures are only counted"
     ]
-    broken = False
+    second.full = False
     chain.checkpoint()
-    assert told(verified(lines[:1], checkpoints=checkpoints)) == [("cut", 1, 1)]
+    assert told(verified(lines[:1], checkpoints=second.lines)) == [("cut", 1, 1)]
 
 
 @pytest.mark.usefixtures("configured")
 def test_a_closing_checkpoint_that_fails() -> None:
     """The end of a chain stays due as well, and is told with the next checkpoint."""
-    checkpoints: list[str] = []
-    broken = True
-
-    def take(line: str) -> None:
-        if broken:
-            raise OSError(28, "No space left on device")
-        checkpoints.append(line)
-
-    chain = HashChain(ROOT, checkpoints=take, seconds=3600.0)
+    second = Second()
+    chain = HashChain(ROOT, checkpoints=second, seconds=3600.0)
     stream = configure(chain)
     structlog.get_logger().info("a")
     chain.close()
-    broken = False
+    second.full = False
     structlog.get_logger().info("b")
     chain.checkpoint()
-    report = verified(written(stream), checkpoints=checkpoints)
+    report = verified(written(stream), checkpoints=second.lines)
     assert [(one.lines, one.proven, one.closed) for one in report.chains] == [(2, 2, True), (1, 1, False)]
 
 
