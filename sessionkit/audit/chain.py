@@ -16,7 +16,8 @@ Rules of this file:
 * A chain belongs to one thread of one process, so that its lines reach the stream in the order of their numbers: what
   lies between this processor and the write is not under any lock of ours. A further thread, and a forked child, gets a
   chain that descends from the first; so does whatever is written after ``close``. The chain of a thread that has ended
-  is taken over by the next new one, so that there are never more chains than threads at once.
+  is taken over by the next new one, so that there are never more chains than threads at once. (A fork that goes around
+  ``os.fork`` goes on with its parent's chain; verification then finds each number twice.)
 * The root key is used once and forgotten: what is kept leads to later keys only. If the process can fetch the key
   again (its environment, a file that it may read), so can whoever takes it over.
 * Nothing is raised into the application. A line that cannot be chained is written as it is; that is counted, and said
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
     from os import PathLike
     from typing import SupportsIndex
+
+    from sessionkit.audit.checkpoints import Checkpoint
 
 __all__ = ["HashChain", "root_key"]
 
@@ -328,9 +331,9 @@ class HashChain:
         self._closing = self._used = False
         self._save(closed=True)
         with self._adding:
-            self._chains = [chain for chain in self._chains if not chain.closed or self._is_due(chain)]
+            self._chains = [chain for chain in self._chains if not chain.closed or self._is_unsaved(chain)]
 
-    def _is_due(self, chain: _Chain) -> bool:
+    def _is_unsaved(self, chain: _Chain) -> bool:
         return self._write is not None and chain.keys.index > chain.saved
 
     def _save(self, *, closed: bool) -> None:
@@ -341,27 +344,33 @@ class HashChain:
             return
         try:
             for chain in list(self._chains):
-                self._mine.busy = True
-                try:
-                    with chain.lock:
-                        key, count, previous = chain.keys.key, chain.keys.index, chain.previous
-                finally:
-                    self._mine.busy = False
-                if self._is_due(chain) or (closed and count):
-                    made = checkpointing.seal(
-                        key,
-                        chain_uid=chain.uid,
-                        lines=count,
-                        fingerprint=previous,
-                        closed=closed or chain.closed,
-                        now=self._clock(),
-                    )
+                made = self._sealed(chain, closed=closed)
+                if made is not None:
                     self._write(made.render())
-                    chain.saved = count
+                    chain.saved = made.lines
         except Exception as error:  # noqa: BLE001 - the second place may raise anything; the lines stay due
             self._fail("a checkpoint could not be written", error)
         finally:
             self._writing.release()
+
+    def _sealed(self, chain: _Chain, *, closed: bool) -> Checkpoint | None:
+        """Return a chain's checkpoint if one is due; here, so that no key is in a frame below which a callback runs."""
+        self._mine.busy = True
+        try:
+            with chain.lock:
+                key, count, previous, ended = chain.keys.key, chain.keys.index, chain.previous, chain.closed
+        finally:
+            self._mine.busy = False
+        if count == 0 or (count == chain.saved and not closed):
+            return None
+        return checkpointing.seal(
+            key,
+            chain_uid=chain.uid,
+            lines=count,
+            fingerprint=previous,
+            closed=closed or ended,
+            now=self._clock(),
+        )
 
     def _start(self) -> None:
         with self._adding:

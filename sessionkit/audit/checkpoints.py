@@ -105,7 +105,7 @@ def writer(place: str | PathLike[str] | Callable[[str], object]) -> Callable[[st
     """
     if callable(place):
         return place
-    return _File(Path(place))
+    return _File(Path(place).absolute())  # a process may yet change its folder
 
 
 class _File:

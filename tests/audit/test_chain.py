@@ -456,6 +456,27 @@ def test_a_checkpoint_on_request() -> None:
     assert len(checkpoints) == 1
 
 
+def test_no_key_is_in_sight_of_a_callback() -> None:
+    """Whatever shows the frames above it, as error reporters do, shows no key of the chain there."""
+    seen: list[str] = []
+
+    def take(line: str) -> None:
+        frame = sys._getframe()
+        while frame is not None:
+            seen.extend(map(repr, frame.f_locals.values()))
+            above = frame.f_back
+            if above is None or above.f_code is test_no_key_is_in_sight_of_a_callback.__code__:
+                return
+            frame = above
+
+    chain = HashChain(ROOT, checkpoints=take, seconds=3600.0)
+    chain(None, "info", {})
+    key = chain._chains[0].keys.key
+    chain.checkpoint()
+    assert len(seen) > 5
+    assert [one for one in seen if repr(key) in one or repr(ROOT) in one] == []
+
+
 @pytest.mark.parametrize("due", [{"every": 10, "seconds": 3600.0}, {"every": 1_000_000, "seconds": 0.001}])
 def test_checkpoints_come_by_themselves(due: dict[str, Any]) -> None:
     """After so many lines, or so much time, a thread of its own writes one; the lines do not wait for it."""
@@ -490,12 +511,13 @@ def test_the_thread_ends_with_its_chain() -> None:
 
 
 def test_one_thread_is_enough() -> None:
-    """Many threads that log first at once start one for checkpoints."""
+    """Of many threads that log first at once, one starts the thread for checkpoints."""
     chain = HashChain(ROOT, checkpoints=lambda _: None, seconds=3600.0)
-    before = threading.active_count()
     chain._start()
+    first = chain._thread
     chain._start()
-    assert threading.active_count() == before + 1
+    assert first is not None
+    assert chain._thread is first
 
 
 class Second:

@@ -73,6 +73,16 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o137 == 0
 
 
+def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is relative to the folder in which the writer was made, wherever the process goes then."""
+    monkeypatch.chdir(tmp_path)
+    write = writer("checkpoints")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir("other")
+    write("one")
+    assert (tmp_path / "checkpoints").read_text() == "one\n"
+
+
 def test_the_disk_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line is on the disk before the writer returns."""
     synced: list[str] = []
