@@ -38,6 +38,13 @@ for _kind, _type in ((str, "string"), (int, "integer"), (float, "number"), (bool
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=CATALOGUE)
 
 
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name.startswith("keyring.")])
+def test_every_event_of_a_keyring_names_the_ring(name: str) -> None:
+    """Digest and generation are on each of them, always: whoever reads the log can tell who runs which ring."""
+    for event in (full(CATALOGUE[name]), bare(CATALOGUE[name])):
+        assert {"digest", "generation"} <= set(event.as_fields())
+
+
 def schema(kind: type[Event]) -> dict[str, Any]:
     """Return the JSON schema that every line of one kind of event satisfies."""
     own = {name: {"type": JSON_TYPES[hint]} for name, hint in types_of(kind).items()}
