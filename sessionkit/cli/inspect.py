@@ -13,7 +13,7 @@ from sessionkit.backend.backend import SessionBackend
 from sessionkit.backend.messages import Absent, Loaded, Rejected
 from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, when
 from sessionkit.config import SessionConfig
-from sessionkit.keyring.keyring import Keyring
+from sessionkit.keyring.keyring import DEFAULT_POLICY, Keyring
 
 __all__ = ["inspect"]
 
@@ -36,7 +36,7 @@ def inspect(
     with failing(as_json=as_json):
         config = SessionConfig(key=name, context=context, max_chunks=16)
         ring = Keyring.load(keyring)
-        policy_free = Keyring(ring.keys, generation=ring.generation)
+        policy_free = ring.changed(policy=DEFAULT_POLICY)
         backend = SessionBackend(config, policy_free, clock=now)
     field = text if "=" in text else f"{name}={text}"
     match backend.describe([field.encode("utf-8", "replace")]):

@@ -118,6 +118,10 @@ class Editor:
         """
         text = _Text(self._data)
         text.put(text.root, {"generation": str(ring.generation)}, behind="version")
+        if ring.not_before is not None and ring.not_before != self.ring.not_before:
+            # Where there was no generation either, it is put behind the version first, and this behind it.
+            behind = "version" if _field(text.root, "generation") is None else "generation"
+            text.put(text.root, {"not_before": file.timestamp(ring.not_before)}, behind=behind)
         gone: list[int] = []
         for number, (before, entry) in enumerate(zip(self.ring.keys, text.entries, strict=True)):
             after = ring.find(before.id)

@@ -6,6 +6,7 @@ D is the policy's ``propagation``, ε its ``skew``, T its ``token_lifetime``; ``
 * C2: a ring is published only when every node has the one before; generations grow.
 * C3: a key goes only T + ε after the last node sealed under it.
 * C4: opening never depends on time (``Keyring.active`` sees to that), and one key is active.
+* E1: what an emergency has ended stays ended: no revoked key opens again, and ``not_before`` does not go back.
 
 Every step returns a new ring of the next generation, or raises ``RotationRefused`` with the time from which it is safe.
 People write files too, and leave dates out: a date that is missing is never taken for one long ago.
@@ -18,22 +19,25 @@ from typing import TYPE_CHECKING
 
 from sessionkit.exceptions import RotationRefused
 from sessionkit.keyring.key import KeyState
-from sessionkit.keyring.keyring import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sessionkit.keyring.key import Key
+    from sessionkit.keyring.keyring import Keyring
 
 __all__ = [
     "Violation",
     "check",
+    "compromise",
+    "end_before",
     "promotable_at",
     "promote",
     "prunable_at",
     "prune",
     "retire",
     "revoke",
+    "rollback",
     "schedule",
     "select",
     "stage",
@@ -48,7 +52,7 @@ class Violation:
     """A condition that a publish would break.
 
     Attributes:
-        condition: ``C1``, ``C2`` or ``C3``.
+        condition: ``C1``, ``C2``, ``C3`` or ``E1``.
         reason: what would happen.
         remedy: what to publish instead.
         kid: the key it is about, in hexadecimal, if it is about one.
@@ -96,7 +100,7 @@ def schedule(ring: Keyring, name: str, at: float, now: float) -> Keyring:
     if at < ready:
         raise RotationRefused(f"key {key.label!r} may not be on every node by then.", allowed_at=ready)
     moved = [replace(one, activates=at) if one is key else one for one in ring.keys]
-    return Keyring(moved, generation=ring.generation, policy=ring.policy)
+    return ring.changed(keys=moved)
 
 
 def promotable_at(ring: Keyring, key: Key) -> float | None:
@@ -199,11 +203,88 @@ def revoke(ring: Keyring, name: str, now: float, *, successor: Key | None = None
         return _next(ring, (*keys, *(() if successor is None else (successor,))))
     staged = sorted((one for one in keys if one.state is KeyState.STAGED), key=_made)
     if staged:
-        keys = [replace(one, state=KeyState.ACTIVE, activates=now) if one is staged[0] else one for one in keys]
+        keys = [_taking_over(one, now) if one is staged[0] else one for one in keys]
         return _next(ring, (*keys, *(() if successor is None else (successor,))))
     if successor is None:
         raise RotationRefused(f"key {key.label!r} is active and no key is staged to take over.")
     return _next(ring, (*keys, replace(successor, state=KeyState.ACTIVE, activates=now)))
+
+
+def _taking_over(key: Key, now: float) -> Key:
+    """Make a staged key active; one whose time has come keeps it: it has sealed since then."""
+    since = now if key.activates is None else min(now, key.activates)
+    return replace(key, state=KeyState.ACTIVE, activates=since)
+
+
+def compromise(ring: Keyring, now: float, active: Key, staged: Key | None = None) -> Keyring:
+    """Refuse every key there is, since whoever read the file has them all: fresh ones take their places.
+
+    Nothing can be staged ahead of this. Until a process has the new ring, it goes on with the old one, and sessions
+    begun on either side are unknown on the other; for D at most.
+
+    Args:
+        ring: the ring published now.
+        now: Unix seconds.
+        active: a fresh key to seal from now on.
+        staged: a fresh key to stand by.
+    """
+    revoked = [
+        key if key.state is KeyState.REVOKED else replace(key, state=KeyState.REVOKED, revoked=now) for key in ring.keys
+    ]
+    fresh = replace(active, state=KeyState.ACTIVE, activates=now)
+    return _next(ring, (*revoked, fresh, *(() if staged is None else (staged,))))
+
+
+def rollback(ring: Keyring, now: float) -> Keyring:
+    """Go back to the key that sealed before the one that seals now; that one is retired, so nothing is unreadable.
+
+    Args:
+        ring: the ring published now.
+        now: Unix seconds.
+
+    Raises:
+        RotationRefused: if there is no such key, or nothing tells which it was.
+    """
+    sealing = ring.active(now)
+    if sealing.state is KeyState.STAGED:  # it took over by its time; the key before it is the active one still
+        return _next(ring, [_retired(ring, key, now) if key is sealing else key for key in ring.keys])
+    before = max(
+        (key for key in ring.keys if key.state is KeyState.RETIRED and key.retired is not None),
+        key=lambda key: (key.retired or 0.0, key.id),
+        default=None,
+    )
+    if before is None:
+        raise RotationRefused(
+            f"no key sealed before {sealing.label!r}, or nothing tells which did: no retired key has a date 'retired'."
+        )
+    back = replace(before, state=KeyState.ACTIVE, activates=now, retired=None, prune_after=None)
+    moved = [back if key is before else _retired(ring, key, now) if key is sealing else key for key in ring.keys]
+    return _next(ring, moved)
+
+
+def end_before(ring: Keyring, at: float, now: float, *, force: bool = False) -> Keyring:
+    """Refuse every session that began before a time, whichever key it comes under.
+
+    Args:
+        ring: the ring published now.
+        at: Unix seconds.
+        now: likewise, by the clock of whoever asks.
+        force: let sessions in again that are refused now.
+
+    Raises:
+        RotationRefused: if the time lies ahead by more than clocks may differ, or before the one in force.
+    """
+    if at > now + ring.policy.skew:
+        raise RotationRefused(
+            "that time lies ahead, by more than clocks may differ: every session begun until then would be refused. "
+            "Give the present, or a time that is past."
+        )
+    if not force and ring.not_before is not None and at < ring.not_before:
+        raise RotationRefused(
+            "sessions that began before a later time are refused already. With an earlier one some would be let in "
+            "again, and by now only somebody who kept a copy has their cookies."
+        )
+    return ring.changed(generation=ring.generation + 1, not_before=at)
 
 
 def prunable_at(ring: Keyring, key: Key, last_sealed: float | None = None) -> float | None:
@@ -286,7 +367,13 @@ def check(old: Keyring, new: Keyring, now: float | None = None) -> tuple[Violati
         new: the ring to publish.
         now: when it is published, in Unix seconds; without it, what depends on that is not judged.
     """
-    found = [*_generations(old, new), *_opens(old, new), *_keeps(old, new), *_waits(old, new, now)]
+    found = [
+        *_generations(old, new),
+        *_opens(old, new),
+        *_keeps(old, new),
+        *_waits(old, new, now),
+        *_stays_ended(old, new, now),
+    ]
     return tuple(found)
 
 
@@ -375,6 +462,29 @@ def _waits(old: Keyring, new: Keyring, now: float | None) -> Iterable[Violation]
             )
 
 
+def _stays_ended(old: Keyring, new: Keyring, now: float | None) -> Iterable[Violation]:
+    """E1: an older file put back, or a line lost in a merge, must not undo an emergency."""
+    for key in old.keys:
+        after = new.find(key.id)
+        if key.state is KeyState.REVOKED and after is not None and after.state is not KeyState.REVOKED:
+            yield Violation(
+                "E1",
+                f"key {key.label!r} was revoked and would open sessions again",
+                "Leave it revoked until it is pruned.",
+                key.kid,
+                key.label,
+            )
+    # Long enough after it, no session that it refuses is alive any more, and it may go.
+    if old.not_before is None or now is None or now >= old.not_before + _kept(old):
+        return
+    if new.not_before is None or new.not_before < old.not_before:
+        yield Violation(
+            "E1",
+            "not_before goes back: sessions that are refused now would be let in again",
+            "Keep not_before as it is, or set a later time.",
+        )
+
+
 def _newly_sealing(before: Key | None, key: Key) -> bool:
     if before is None:
         return key.state is KeyState.STAGED  # an unknown active key is told of whatever the time
@@ -402,4 +512,4 @@ def _made(key: Key) -> tuple[float, float, bytes]:
 
 
 def _next(ring: Keyring, keys: Iterable[Key]) -> Keyring:
-    return Keyring(keys, generation=ring.generation + 1, policy=ring.policy)
+    return ring.changed(keys=keys, generation=ring.generation + 1)
