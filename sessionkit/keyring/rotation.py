@@ -29,15 +29,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Violation",
     "check",
-    "compromise",
-    "end_before",
     "promotable_at",
     "promote",
     "prunable_at",
     "prune",
     "retire",
     "revoke",
-    "rollback",
     "schedule",
     "select",
     "stage",
@@ -203,88 +200,11 @@ def revoke(ring: Keyring, name: str, now: float, *, successor: Key | None = None
         return _next(ring, (*keys, *(() if successor is None else (successor,))))
     staged = sorted((one for one in keys if one.state is KeyState.STAGED), key=_made)
     if staged:
-        keys = [_taking_over(one, now) if one is staged[0] else one for one in keys]
+        keys = [replace(one, state=KeyState.ACTIVE, activates=now) if one is staged[0] else one for one in keys]
         return _next(ring, (*keys, *(() if successor is None else (successor,))))
     if successor is None:
         raise RotationRefused(f"key {key.label!r} is active and no key is staged to take over.")
     return _next(ring, (*keys, replace(successor, state=KeyState.ACTIVE, activates=now)))
-
-
-def _taking_over(key: Key, now: float) -> Key:
-    """Make a staged key active; one whose time has come keeps it: it has sealed since then."""
-    since = now if key.activates is None else min(now, key.activates)
-    return replace(key, state=KeyState.ACTIVE, activates=since)
-
-
-def compromise(ring: Keyring, now: float, active: Key, staged: Key | None = None) -> Keyring:
-    """Refuse every key there is, since whoever read the file has them all: fresh ones take their places.
-
-    Nothing can be staged ahead of this. Until a process has the new ring, it goes on with the old one, and sessions
-    begun on either side are unknown on the other; for D at most.
-
-    Args:
-        ring: the ring published now.
-        now: Unix seconds.
-        active: a fresh key to seal from now on.
-        staged: a fresh key to stand by.
-    """
-    revoked = [
-        key if key.state is KeyState.REVOKED else replace(key, state=KeyState.REVOKED, revoked=now) for key in ring.keys
-    ]
-    fresh = replace(active, state=KeyState.ACTIVE, activates=now)
-    return _next(ring, (*revoked, fresh, *(() if staged is None else (staged,))))
-
-
-def rollback(ring: Keyring, now: float) -> Keyring:
-    """Go back to the key that sealed before the one that seals now; that one is retired, so nothing is unreadable.
-
-    Args:
-        ring: the ring published now.
-        now: Unix seconds.
-
-    Raises:
-        RotationRefused: if there is no such key, or nothing tells which it was.
-    """
-    sealing = ring.active(now)
-    if sealing.state is KeyState.STAGED:  # it took over by its time; the key before it is the active one still
-        return _next(ring, [_retired(ring, key, now) if key is sealing else key for key in ring.keys])
-    before = max(
-        (key for key in ring.keys if key.state is KeyState.RETIRED and key.retired is not None),
-        key=lambda key: (key.retired or 0.0, key.id),
-        default=None,
-    )
-    if before is None:
-        raise RotationRefused(
-            f"no key sealed before {sealing.label!r}, or nothing tells which did: no retired key has a date 'retired'."
-        )
-    back = replace(before, state=KeyState.ACTIVE, activates=now, retired=None, prune_after=None)
-    moved = [back if key is before else _retired(ring, key, now) if key is sealing else key for key in ring.keys]
-    return _next(ring, moved)
-
-
-def end_before(ring: Keyring, at: float, now: float, *, force: bool = False) -> Keyring:
-    """Refuse every session that began before a time, whichever key it comes under.
-
-    Args:
-        ring: the ring published now.
-        at: Unix seconds.
-        now: likewise, by the clock of whoever asks.
-        force: let sessions in again that are refused now.
-
-    Raises:
-        RotationRefused: if the time lies ahead by more than clocks may differ, or before the one in force.
-    """
-    if at > now + ring.policy.skew:
-        raise RotationRefused(
-            "that time lies ahead, by more than clocks may differ: every session begun until then would be refused. "
-            "Give the present, or a time that is past."
-        )
-    if not force and ring.not_before is not None and at < ring.not_before:
-        raise RotationRefused(
-            "sessions that began before a later time are refused already. With an earlier one some would be let in "
-            "again, and by now only somebody who kept a copy has their cookies."
-        )
-    return ring.changed(generation=ring.generation + 1, not_before=at)
 
 
 def prunable_at(ring: Keyring, key: Key, last_sealed: float | None = None) -> float | None:
@@ -372,7 +292,7 @@ def check(old: Keyring, new: Keyring, now: float | None = None) -> tuple[Violati
         *_opens(old, new),
         *_keeps(old, new),
         *_waits(old, new, now),
-        *_stays_ended(old, new, now),
+        *_stays_ended(old, new),
     ]
     return tuple(found)
 
@@ -462,7 +382,7 @@ def _waits(old: Keyring, new: Keyring, now: float | None) -> Iterable[Violation]
             )
 
 
-def _stays_ended(old: Keyring, new: Keyring, now: float | None) -> Iterable[Violation]:
+def _stays_ended(old: Keyring, new: Keyring) -> Iterable[Violation]:
     """E1: an older file put back, or a line lost in a merge, must not undo an emergency."""
     for key in old.keys:
         after = new.find(key.id)
@@ -474,14 +394,11 @@ def _stays_ended(old: Keyring, new: Keyring, now: float | None) -> Iterable[Viol
                 key.kid,
                 key.label,
             )
-    # Long enough after it, no session that it refuses is alive any more, and it may go.
-    if old.not_before is None or now is None or now >= old.not_before + _kept(old):
-        return
-    if new.not_before is None or new.not_before < old.not_before:
+    if old.not_before is not None and (new.not_before is None or new.not_before < old.not_before):
         yield Violation(
             "E1",
             "not_before goes back: sessions that are refused now would be let in again",
-            "Keep not_before as it is, or set a later time.",
+            "Keep not_before as it is, or set a later time; it costs nothing.",
         )
 
 
