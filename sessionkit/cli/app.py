@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from sessionkit.cli import emergency, keyring
 from sessionkit.cli import inspect as inspecting
-from sessionkit.cli import keyring
 
 __all__ = ["app"]
 
@@ -16,6 +16,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+keyring.app.command("revoke")(emergency.revoke)
+keyring.app.command("not-before")(emergency.not_before)
 app.add_typer(keyring.app, name="keyring")
 app.command("inspect")(inspecting.inspect)
 

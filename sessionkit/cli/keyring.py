@@ -143,7 +143,8 @@ def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
 
 
 def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
-    return {"generation": ring.generation, "digest": ring.digest, **more, "keys": _described(ring, moment)}
+    known = {"generation": ring.generation, "digest": ring.digest, "not_before": when(ring.not_before)}
+    return {**known, **more, "keys": _described(ring, moment)}
 
 
 @app.command()
@@ -255,41 +256,6 @@ def retire(path: Ring, key: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(
-    path: Ring,
-    key: Name,
-    label: Label = None,
-    secret_env: SecretEnv = None,
-    secret_file: SecretFile = None,
-    secret_command: SecretCommand = None,
-    secret_inline: SecretInline = False,
-    as_json: AsJson = False,
-) -> None:
-    """Refuse a key from now on; if it is the active one, the staged key takes over in the same publish."""
-    moment = now()
-    with _editing(path, as_json=as_json) as editor:
-        target = rotation.select(editor.ring, key)
-        told = _told(secret_env, secret_file, secret_command)
-        new = None
-        if target.state in {KeyState.ACTIVE, KeyState.STAGED}:
-            # An emergency does not wait for a successor, unless there is nothing that could take over.
-            alone = target.state is KeyState.ACTIVE and not editor.ring.counts()[KeyState.STAGED]
-            if told or secret_inline or editor.inline or alone:
-                new = _new_key(editor, path, label, moment, told, inline=secret_inline)
-        ring = rotation.revoke(editor.ring, key, moment, successor=None if new is None else new.key)
-        if new is not None:
-            new = NewKey(rotation.select(ring, new.key.kid), new.secret)
-        editor.publish(ring, {} if new is None else {new.key.kid: new})
-    seals = ring.active(moment)
-    advice = "" if ring.counts()[KeyState.STAGED] else " No key stands by: stage one."
-    say(
-        f"key {target.kid} is revoked; key {seals.kid} seals.{advice}",
-        _facts(ring, moment, revoked=target.kid),
-        as_json=as_json,
-    )
-
-
-@app.command()
 def prune(
     path: Ring,
     keys: Annotated[
@@ -358,6 +324,8 @@ def status(path: Ring, as_json: AsJson = False) -> None:
             when(key.prune_after) or "-",
         )
     console.print(table)
+    if ring.not_before is not None:
+        console.print(f"refused: sessions begun before {when(ring.not_before)}", markup=False)
     console.print(f"next: {advice}", markup=False)
 
 

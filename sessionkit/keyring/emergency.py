@@ -9,10 +9,13 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sessionkit.exceptions import RotationRefused
 from sessionkit.keyring.key import Key, KeyState
-from sessionkit.keyring.keyring import Keyring
+
+if TYPE_CHECKING:
+    from sessionkit.keyring.keyring import Keyring
 
 __all__ = ["compromise", "end_before"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from sessionkit.cli import inspect, keyring
+from sessionkit.cli import emergency, inspect, keyring
 from sessionkit.cli.app import app
 from sessionkit.testing import FixedClock
 
@@ -56,6 +56,6 @@ class Command:
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return a way to call the command on a file in a folder of its own."""
     made = Command(tmp_path)
-    for module in (keyring, inspect):
+    for module in (keyring, emergency, inspect):
         monkeypatch.setattr(module, "now", made.clock)
     return made
