@@ -62,23 +62,32 @@ def _editing(path: Path, *, as_json: bool) -> Iterator[Editor]:
     with failing(as_json=as_json):
         if not path.exists():
             raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path)
-        # The name behind a link, so that there is one lock for one file.
-        whole = path.resolve()
-        lock = FileLock(whole.with_name(f".{whole.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise KeyringError(
-                "file", "is being changed by another command", "Wait for it, look at the result, try again.", path=path
-            ) from None
-        except OSError as error:
-            raise KeyringError(
-                "file", f"cannot be locked ({error.strerror})", "Check the folder's permissions.", path=path
-            ) from None
-        try:
+        with _locked(path):
             yield Editor(path)
-        finally:
-            lock.release()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is there or is to be made."""
+    # The name behind a link, so that there is one lock for one file.
+    whole = path.resolve()
+    if not whole.parent.is_dir():  # the lock's library would make one
+        raise KeyringError("file", "has no folder to stand in", "Make the folder first.", path=path)
+    lock = FileLock(whole.with_name(f".{whole.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise KeyringError(
+            "file", "is being changed by another command", "Wait for it, look at the result, try again.", path=path
+        ) from None
+    except OSError as error:
+        raise KeyringError(
+            "file", f"cannot be locked ({error.strerror})", "Check the folder's permissions.", path=path
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _label(ring: Keyring | None, wanted: str | None, moment: float) -> str:
@@ -172,7 +181,8 @@ def init(
         alone = Keyring([first.key], generation=1, policy=policy)
         second = NewKey.generate(_label(alone, None, moment), KeyState.STAGED, moment)
         ring = Keyring([first.key, second.key], generation=1, policy=policy)
-        create(path, ring, {first.key.kid: first, second.key.kid: second})
+        with _locked(path):
+            create(path, ring, {first.key.kid: first, second.key.kid: second})
     say(
         f"{path}: {ring!r}. Key {first.key.kid} seals, {second.key.kid} stands by.",
         _facts(ring, moment),
