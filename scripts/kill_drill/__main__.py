@@ -147,22 +147,25 @@ def drill(console: Console, folder: Path, options: argparse.Namespace) -> bool:
                 where = "at a random time" if at is None else f"at {scene.steps[at]!r}"
                 wrong.append(f"{' '.join(scene.command.line(scene.path)[1:])}, killed {where}: {found}")
             progress.refresh()
-        others = -(-options.times // OTHERS_SHARE)
+        others, well = -(-options.times // OTHERS_SHARE), Counter[str]()
         for number in progress.track(range(others), description="full disks, two writers"):
             scene, room = scenes[number % len(scenes)], ROOM[number % len(ROOM)]
             at = random.randrange(len(scene.steps))
             for what, act in (
-                (f"disk full at {room:.0%}", partial(fill_disk, scene, room)),
-                (f"a second writer at {scene.steps[at]!r}", partial(two_at_once, scene, at)),
+                ("disk full", partial(fill_disk, scene, room)),
+                ("two writers", partial(two_at_once, scene, at)),
             ):
                 try:
                     act()
+                    well[what] += 1
                 except Wrong as found:
-                    wrong.append(f"{scene.command.name}, {what}: {found}")
+                    where = f"at {room:.0%}" if what == "disk full" else f"at {scene.steps[at]!r}"
+                    wrong.append(f"{scene.command.name}, {what} {where}: {found}")
             progress.refresh()
     report(console, scenes, tallies.values())
     console.print(
-        f"and {others} times each: a full disk, which left the old file; two writers, one of which was told",
+        f"{well['disk full']} of {others} full disks left the old file; of {well['two writers']} of {others} pairs of "
+        "writers one won and the other was told",
         highlight=False,
     )
     for line in wrong:

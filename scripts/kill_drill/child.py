@@ -210,6 +210,6 @@ def _watch(step: Hook) -> None:
         return call
 
     names = vars(editor)
-    names["open"] = lambda handle, mode: _Torn(os.fdopen(handle, mode), reached)
+    names["open"] = lambda handle, _: _Torn(os.fdopen(handle, "wb"), reached)
     for name in ENTRANCES:
         names[name] = traced(names[name])

@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 keyring.app.command("revoke")(emergency.revoke)
 keyring.app.command("not-before")(emergency.not_before)
+keyring.app.command("rollback")(emergency.rollback)
 app.add_typer(keyring.app, name="keyring")
 app.command("inspect")(inspecting.inspect)
 

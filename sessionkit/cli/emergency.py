@@ -17,6 +17,7 @@ from sessionkit.cli.keyring import (
     _facts,
     _label,
     _new_key,
+    _shown,
 )
 from sessionkit.cli.output import AsJson, now, say, when
 from sessionkit.keyring import emergency, rotation
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from sessionkit.keyring.key import Key
     from sessionkit.keyring.keyring import Keyring
 
-__all__ = ["not_before", "revoke"]
+__all__ = ["not_before", "revoke", "rollback"]
 
 _TWICE = "; with --compromised-file a second one is for the key that stands by."
 
@@ -94,11 +95,32 @@ def not_before(
 ) -> None:
     """Refuse every session that began before a time: everybody logs in again, and the keys stay."""
     moment = now()
-    at = moment if time == "now" else _moment(time)
+    at = moment + 1 if time == "now" else _moment(time)  # the second that has begun is over, too
     with _editing(path, as_json=as_json) as editor:
         ring = emergency.end_before(editor.ring, at, moment, force=force)
         editor.publish(ring)
     say(f"sessions begun before {when(at)} are refused from now on.", _facts(ring, moment), as_json=as_json)
+
+
+def rollback(
+    path: Ring,
+    key: Annotated[
+        str | None, typer.Argument(metavar="[KEY]", help="The retired key to go back to; the last one by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the key that sealed before; the one that seals now stands by, and opens what it sealed."""
+    moment = now()
+    with _editing(path, as_json=as_json) as editor:
+        before = editor.ring.active(moment)
+        ring = rotation.rollback(editor.ring, moment, key)
+        editor.publish(ring)
+    seals = ring.active(moment)
+    say(
+        f"key {seals.kid} ({_shown(seals)}) seals again; key {before.kid} ({_shown(before)}) stands by.",
+        _facts(ring, moment, active=seals.kid),
+        as_json=as_json,
+    )
 
 
 def _moment(text: str) -> float:

@@ -52,7 +52,8 @@ def end_before(ring: Keyring, at: float, now: float, *, force: bool = False) -> 
     Raises:
         RotationRefused: if the time lies ahead by more than clocks may differ, or before the one in force.
     """
-    if at > now + ring.policy.skew:
+    # A time in the file is in whole seconds: the one that has begun counts as over.
+    if at > now + ring.policy.skew + 1:
         raise RotationRefused(
             "that time lies ahead, by more than clocks may differ: every session begun until then would be refused. "
             "Give the present, or a time that is past."

@@ -353,8 +353,9 @@ def refuse_ahead(found: Keyring, now: float, path: Path | None) -> None:
     Raises:
         KeyringError: if its ``not_before`` lies ahead.
     """
-    # The command allows for one clock that leads, its own; this one may lag as much behind the true time.
-    if found.not_before is not None and found.not_before > now + 2 * found.policy.skew:
+    # The command allows for one clock that leads, its own; this one may lag as much behind the true time. And a time in
+    # the file is in whole seconds, of which the last has just begun.
+    if found.not_before is not None and found.not_before > now + 2 * found.policy.skew + 1:
         raise KeyringError(
             "not_before",
             f"lies {found.not_before - now:.0f} s ahead of this machine's clock",

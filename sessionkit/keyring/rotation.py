@@ -35,6 +35,7 @@ __all__ = [
     "prune",
     "retire",
     "revoke",
+    "rollback",
     "schedule",
     "select",
     "stage",
@@ -164,6 +165,36 @@ def _kept(ring: Keyring) -> float:
     """Seconds a retired key is kept: D until the last node stops sealing under it, then T and ε."""
     lifetime = _FILE_LIFETIME if ring.policy.token_lifetime is None else ring.policy.token_lifetime
     return ring.policy.propagation + lifetime + ring.policy.skew
+
+
+def rollback(ring: Keyring, now: float, name: str | None = None) -> Keyring:
+    """Go back one step: the key before the one that seals now seals again, and that one stands by.
+
+    Args:
+        ring: the ring published now.
+        now: Unix seconds.
+        name: the retired key to go back to; by default the one that retired last.
+
+    Raises:
+        RotationRefused: if there is none, or the key is not retired.
+    """
+    sealing = ring.active(now)
+    if name is not None:
+        chosen = select(ring, name)
+    elif sealing.state is KeyState.STAGED:  # it took over by its time; the key before it is the active one still
+        chosen = _active(ring)
+    else:
+        dated = [key for key in ring.keys if key.state is KeyState.RETIRED and key.retired is not None]
+        if not dated:
+            raise RotationRefused(f"no retired key is known to have sealed before {sealing.label!r}. Name one.")
+        chosen = max(dated, key=lambda key: (key.retired or 0.0, key.id))
+    if chosen.state is not KeyState.RETIRED and chosen is not _active(ring):
+        raise RotationRefused(f"key {chosen.label!r} is {chosen.state}. Only a retired key can seal again.")
+    became = {
+        chosen: replace(chosen, state=KeyState.ACTIVE, activates=now, retired=None, prune_after=None),
+        sealing: replace(sealing, state=KeyState.STAGED, activates=None),
+    }
+    return _next(ring, [became.get(key, key) for key in ring.keys])
 
 
 def retire(ring: Keyring, name: str, now: float) -> Keyring:
