@@ -147,7 +147,6 @@ class Xaes256Gcm:
             cryptography.exceptions.InvalidTag: if anything was altered.
             ValueError: if the nonce has another length.
         """
-        prefix, cipher = self._kept
-        if cipher is None or nonce[:_PREFIX_SIZE] != prefix or len(nonce) != NONCE_SIZE:
-            cipher = AESGCM(self.derive(nonce))
-        return cipher.decrypt(nonce[_PREFIX_SIZE:], ciphertext, aad)
+        if len(nonce) != NONCE_SIZE:
+            raise ValueError(f"an XAES-256-GCM nonce has {NONCE_SIZE} octets")
+        return self.open(nonce + ciphertext, 0, aad)
