@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sessionkit.backend.backend import SessionBackend
+from sessionkit.config import SessionConfig
 from sessionkit.keyring.key import KeyState
-from sessionkit.keyring.keyring import Keyring
+from sessionkit.keyring.keyring import DEFAULT_POLICY, Keyring
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,3 +233,16 @@ def test_rollback(command: Command) -> None:
     command.keyring("promote", "--no-successor")
     assert command.keyring("rollback", first.label, "--json").facts["active"] == first.kid
     assert command.keyring("rollback", "nobody").status == 1
+
+
+def test_inspect_says_what_not_before_refuses(command: Command) -> None:
+    """A cookie that opens and began too early is not accepted by ``inspect`` either: it judges by the whole ring."""
+    command.keyring("init")
+    backend = SessionBackend(
+        SessionConfig(), Keyring.load(command.path).changed(policy=DEFAULT_POLICY), clock=command.clock
+    )
+    [value] = backend.dump_data({"user": 7})
+    assert command("inspect", value.decode(), "--keyring", str(command.path)).status == 0
+    command.keyring("not-before", "now")
+    done = command("inspect", value.decode(), "--keyring", str(command.path))
+    assert (done.status, done.err) == (1, "not accepted: revoked\n")
