@@ -165,7 +165,7 @@ class SessionModel(Generic[Model]):
             return TypedSessionError(
                 self.entry,
                 f"was written by version {version}, this process knows up to {self.version}",
-                "Deploy the new model everywhere before it writes, or route the session to where it was written.",
+                "Let the release finish: processes before it cannot read what those after it store.",
             )
         found = self._upgraded(data, version)
         return self._initial() if self._reset and isinstance(found, TypedSessionError) else found

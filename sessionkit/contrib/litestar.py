@@ -17,7 +17,7 @@ Rules of this file:
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel
 
@@ -212,6 +212,10 @@ class CookieBackendConfig(BaseBackendConfig[CookieBackend]):
     def __repr__(self) -> str:
         """Show the service."""
         return f"<CookieBackendConfig {self.sessions.service!r}>"
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return itself: Litestar copies routers with all they hold, and the actor is to stay one."""
+        return self
 
     @property
     def middleware(self) -> DefineMiddleware:
