@@ -12,8 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
 
 from sessionkit.exceptions import SessionClosedError
 
@@ -26,8 +25,7 @@ ID_SIZE = 16
 """Octets of a session id: 128 random bits, twice what OWASP asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is known of a session beside its data; travels encrypted in the token's header. Times are Unix seconds.
 
     Attributes:
@@ -45,8 +43,7 @@ class Record:
     remember: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
+class SessionInfo(NamedTuple):
     """Facts about the cookie a request came with; all empty when it came without one.
 
     Attributes:
