@@ -41,12 +41,15 @@ from sessionkit.backend.lifecycle import (
     Stopped,
 )
 from sessionkit.backend.mailbox import Envelope, Mailbox
+from sessionkit.backend.parking import wakeup_here
 from sessionkit.exceptions import MessageFailed, NotRunning, Overloaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from anyio.abc import TaskStatus
+
+    from sessionkit.backend.parking import Wakeup
 
 __all__ = ["Actor", "ActorState", "ActorStats", "Behaviour", "Lifecycle", "running"]
 
@@ -167,6 +170,7 @@ class Actor(Generic[Message, Reply, Event]):
         # Of the current run; what has no value here gets it when a run begins.
         self._thread = 0
         self._token: object = None
+        self._wakeup: Callable[[], Wakeup]
         self._since = 0.0
         self._crashes: deque[float] = deque()
         self._serving: anyio.CancelScope
@@ -244,7 +248,7 @@ class Actor(Generic[Message, Reply, Event]):
                     message, copy_context(), anyio.current_time() + timeout, control=control
                 )
                 self._accept(envelope)
-                return await envelope.outcome()
+                return await envelope.outcome(self._wakeup)
             reply, events = self._perform(behaviour, message, control=control)
             if events:
                 self._tell_events(events)
@@ -272,6 +276,7 @@ class Actor(Generic[Message, Reply, Event]):
         self._elsewhere.outdate()
         self._thread = get_ident()
         self._token = current_token()
+        self._wakeup = wakeup_here()
         self._since = time.monotonic()
         self._crashes.clear()
         self._serving = anyio.CancelScope()
@@ -311,7 +316,7 @@ class Actor(Generic[Message, Reply, Event]):
             if self._in_place:
                 self._idle_thread = self._thread
             try:
-                await self._mailbox.arrival()  # at once if there is something, so that nobody sees it idle then
+                await self._mailbox.arrival(self._wakeup)  # at once if there is something: nobody sees it idle
             finally:
                 self._idle_thread = 0
             self._work_off()

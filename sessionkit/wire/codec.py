@@ -268,11 +268,8 @@ class Codec:
     def _load_only(self, view: CookieJarView, now: float) -> Received:
         """Return what came where there is one thing to try: nearly always, so nothing is collected or sorted."""
         opened = self._open(view.singles, now)
-        if isinstance(opened, _Opened):
-            opened = self._loaded(opened, view, 1)
-            if isinstance(opened, Loaded):
-                return opened
-        return self._rejected(opened, view)
+        loaded = opened if isinstance(opened, _Refused) else self._loaded(opened, view, 1)
+        return loaded if isinstance(loaded, Loaded) else self._rejected(loaded, view)
 
     def names(self, fields: Iterable[bytes]) -> tuple[str, ...]:
         """Return the names of the cookies of this session that came, the unnumbered one first, then by number."""
