@@ -13,7 +13,10 @@ from filelock import FileLock, Timeout
 from rich.table import Table
 from rich.text import Text
 
-from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, when
+from sessionkit.audit.usage import SILENT_AFTER
+from sessionkit.cli import fleet
+from sessionkit.cli.logs import AuditLogs, LiveWithin, log_facts, summed
+from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, span, when
 from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
 from sessionkit.keyring.editor import Editor, NewKey, create
@@ -23,7 +26,7 @@ from sessionkit.keyring.keyring import Keyring, Policy
 from sessionkit.keyring.source import SecretSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["app"]
 
@@ -62,23 +65,32 @@ def _editing(path: Path, *, as_json: bool) -> Iterator[Editor]:
     with failing(as_json=as_json):
         if not path.exists():
             raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path)
-        # The name behind a link, so that there is one lock for one file.
-        whole = path.resolve()
-        lock = FileLock(whole.with_name(f".{whole.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise KeyringError(
-                "file", "is being changed by another command", "Wait for it, look at the result, try again.", path=path
-            ) from None
-        except OSError as error:
-            raise KeyringError(
-                "file", f"cannot be locked ({error.strerror})", "Check the folder's permissions.", path=path
-            ) from None
-        try:
+        with _locked(path):
             yield Editor(path)
-        finally:
-            lock.release()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is there or is to be made."""
+    # The name behind a link, so that there is one lock for one file.
+    whole = path.resolve()
+    if not whole.parent.is_dir():  # the lock's library would make one
+        raise KeyringError("file", "has no folder to stand in", "Make the folder first.", path=path)
+    lock = FileLock(whole.with_name(f".{whole.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise KeyringError(
+            "file", "is being changed by another command", "Wait for it, look at the result, try again.", path=path
+        ) from None
+    except OSError as error:
+        raise KeyringError(
+            "file", f"cannot be locked ({error.strerror})", "Check the folder's permissions.", path=path
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _label(ring: Keyring | None, wanted: str | None, moment: float) -> str:
@@ -143,7 +155,8 @@ def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
 
 
 def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
-    return {"generation": ring.generation, "digest": ring.digest, **more, "keys": _described(ring, moment)}
+    known = {"generation": ring.generation, "digest": ring.digest, "not_before": when(ring.not_before)}
+    return {**known, **more, "keys": _described(ring, moment)}
 
 
 @app.command()
@@ -171,7 +184,8 @@ def init(
         alone = Keyring([first.key], generation=1, policy=policy)
         second = NewKey.generate(_label(alone, None, moment), KeyState.STAGED, moment)
         ring = Keyring([first.key, second.key], generation=1, policy=policy)
-        create(path, ring, {first.key.kid: first, second.key.kid: second})
+        with _locked(path):
+            create(path, ring, {first.key.kid: first, second.key.kid: second})
     say(
         f"{path}: {ring!r}. Key {first.key.kid} seals, {second.key.kid} stands by.",
         _facts(ring, moment),
@@ -221,12 +235,17 @@ def promote(
     secret_inline: SecretInline = False,
     no_successor: Annotated[bool, typer.Option("--no-successor", help="Stage no new key in the same publish.")] = False,
     force: Force = False,
+    audit: AuditLogs = None,
+    live_within: LiveWithin = SILENT_AFTER,
     as_json: AsJson = False,
 ) -> None:
     """Let the staged key take over, retire the active one, and stage a fresh one: one publish."""
     moment = now()
+    usage = summed(audit, as_json=as_json)[0] if audit else None
     with _editing(path, as_json=as_json) as editor:
         before = editor.ring
+        if usage is not None and not force:
+            fleet.demand_proof(before, usage, moment, live_within)
         new = None
         if not no_successor:
             told = _told(secret_env, secret_file, secret_command)
@@ -255,54 +274,26 @@ def retire(path: Ring, key: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(
-    path: Ring,
-    key: Name,
-    label: Label = None,
-    secret_env: SecretEnv = None,
-    secret_file: SecretFile = None,
-    secret_command: SecretCommand = None,
-    secret_inline: SecretInline = False,
-    as_json: AsJson = False,
-) -> None:
-    """Refuse a key from now on; if it is the active one, the staged key takes over in the same publish."""
-    moment = now()
-    with _editing(path, as_json=as_json) as editor:
-        target = rotation.select(editor.ring, key)
-        told = _told(secret_env, secret_file, secret_command)
-        new = None
-        if target.state in {KeyState.ACTIVE, KeyState.STAGED}:
-            # An emergency does not wait for a successor, unless there is nothing that could take over.
-            alone = target.state is KeyState.ACTIVE and not editor.ring.counts()[KeyState.STAGED]
-            if told or secret_inline or editor.inline or alone:
-                new = _new_key(editor, path, label, moment, told, inline=secret_inline)
-        ring = rotation.revoke(editor.ring, key, moment, successor=None if new is None else new.key)
-        if new is not None:
-            new = NewKey(rotation.select(ring, new.key.kid), new.secret)
-        editor.publish(ring, {} if new is None else {new.key.kid: new})
-    seals = ring.active(moment)
-    advice = "" if ring.counts()[KeyState.STAGED] else " No key stands by: stage one."
-    say(
-        f"key {target.kid} is revoked; key {seals.kid} seals.{advice}",
-        _facts(ring, moment, revoked=target.kid),
-        as_json=as_json,
-    )
-
-
-@app.command()
 def prune(
     path: Ring,
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys to prune; all that may go.")
     ] = None,
     force: Force = False,
+    audit: AuditLogs = None,
+    live_within: LiveWithin = SILENT_AFTER,
     as_json: AsJson = False,
 ) -> None:
     """Take out retired keys whose last session has ended, and old revoked ones."""
     moment = now()
+    usage = summed(audit, as_json=as_json)[0] if audit else None
     with _editing(path, as_json=as_json) as editor:
         before = editor.ring
-        ring = rotation.prune(before, moment, keys or (), force=force)
+        names = list(keys or ())
+        if usage is not None and not force:
+            fleet.refuse_laggards(before, usage, moment, live_within)
+            names = fleet.drained(before, usage, moment, names)
+        ring = rotation.prune(before, moment, names, force=force)
         editor.publish(ring)
     gone = [key.kid for key in before.keys if ring.find(key.id) is None]
     say(f"pruned: {', '.join(gone)}.", _facts(ring, moment, pruned=gone), as_json=as_json)
@@ -335,14 +326,24 @@ def check(
 
 
 @app.command()
-def status(path: Ring, as_json: AsJson = False) -> None:
-    """Show the keys, their ages, the digest to compare, and what to do next."""
+def status(
+    path: Ring, audit: AuditLogs = None, live_within: LiveWithin = SILENT_AFTER, as_json: AsJson = False
+) -> None:
+    """Show the keys, their ages, the digest, and what to do next; with logs, also who runs it and what has drained."""
     moment = now()
     with failing(as_json=as_json):
         ring = Keyring.load(path)
-    advice = _advice(ring, moment)
+    lines: Iterable[str] = ()
+    more: dict[str, Any] = {}
+    if audit:
+        usage, reader = summed(audit, as_json=as_json)
+        told = fleet.Told(ring, usage, moment, live_within)
+        advice = told.waiting() or _advice(ring, moment, told.prunable)
+        lines, more = told.lines(), {**told.facts(), "log": log_facts(reader)}
+    else:
+        advice = _advice(ring, moment)
     if as_json:
-        say("", _facts(ring, moment, next=advice), as_json=True)
+        say("", _facts(ring, moment, next=advice, **more), as_json=True)
         return
     console.print(f"{path}: generation {ring.generation}, digest {ring.digest}", markup=False)
     table = Table("label", "kid", "state", "seals", "for", "prune after", box=None, pad_edge=False)
@@ -354,10 +355,14 @@ def status(path: Ring, as_json: AsJson = False) -> None:
             key.kid,
             key.state.value,
             "yes" if key is seals else "",
-            "-" if since is None else _span(moment - since),
+            "-" if since is None else span(moment - since),
             when(key.prune_after) or "-",
         )
     console.print(table)
+    if ring.not_before is not None:
+        console.print(f"refused: sessions begun before {when(ring.not_before)}", markup=False)
+    for line in lines:
+        console.print(line, markup=False)
     console.print(f"next: {advice}", markup=False)
 
 
@@ -397,10 +402,12 @@ def _happenings(ring: Keyring) -> Iterator[tuple[float, Key, str]]:
                 yield time, key, what
 
 
-def _advice(ring: Keyring, moment: float) -> str:
-    """Say what to do next."""
+def _advice(ring: Keyring, moment: float, prunable: Mapping[Key, float | None] | None = None) -> str:
+    """Say what to do next; ``prunable`` is when each retired key may go, if more than the ring tells of that."""
     staged = [key for key in ring.keys if key.state is KeyState.STAGED]
-    retired = {key: rotation.prunable_at(ring, key) for key in ring.keys if key.state is KeyState.RETIRED}
+    retired = prunable
+    if retired is None:
+        retired = {key: rotation.prunable_at(ring, key) for key in ring.keys if key.state is KeyState.RETIRED}
     over = [key for key, gone in retired.items() if gone is not None and moment >= gone]
     ready = [time for key in staged if (time := rotation.promotable_at(ring, key)) is not None]
     if not staged:
@@ -424,12 +431,3 @@ def _shown(key: Key) -> str:
 
 def _utc(moment: datetime) -> float:
     return moment.replace(tzinfo=UTC).timestamp()
-
-
-def _span(seconds: float) -> str:
-    sign = "" if seconds >= 0 else "in "
-    seconds = abs(seconds)
-    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{sign}{seconds / size:.0f} {name}"
-    return f"{sign}{seconds:.0f} s"
