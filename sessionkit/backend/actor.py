@@ -200,6 +200,28 @@ class Actor(Generic[Message, Reply, Event]):
             behaviour={} if self._state is ActorState.NEW else self._behaviour.facts(),
         )
 
+    def answer_now(self, message: Message) -> tuple[Reply] | None:
+        """Handle a message in the caller's own task, if the actor is idle and this is its thread.
+
+        ``ask`` does so anyway; this spares who asks for every request the coroutine (a fifth of the whole cost in
+        place).
+
+        Returns:
+            The reply alone in a tuple; ``None`` if the message was not handled, and is to be asked.
+
+        Raises:
+            MessageFailed: if the handler raised.
+        """
+        if self._idle_thread != get_ident():
+            return None
+        try:
+            reply, events = self._perform(self._behaviour, message)
+        finally:
+            del message
+        if events:
+            self._tell_events(events)
+        return (reply,)
+
     async def ask(self, message: Message, *, timeout: float = 5.0, control: bool = False) -> Reply:
         """Hand over a message and wait for its reply. Served in place, it returns without yielding to other tasks.
 
@@ -222,11 +244,12 @@ class Actor(Generic[Message, Reply, Event]):
         """
         behaviour: Handler[Message, Reply, Event]
         try:
-            if self._idle_thread == get_ident():
-                behaviour = self._behaviour
-            elif self._state is not ActorState.RUNNING:
+            answered = self.answer_now(message)
+            if answered is not None:
+                return answered[0]
+            if self._state is not ActorState.RUNNING:
                 raise NotRunning(_REFUSALS[self._state])
-            elif self._is_elsewhere():
+            if self._is_elsewhere():
                 if control or self._elsewhere is None:
                     raise NotRunning(_CONTROL_ELSEWHERE if control else _ELSEWHERE)
                 self._inline += 1

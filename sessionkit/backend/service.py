@@ -156,6 +156,20 @@ class SessionService:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
+    def answer_now(self, message: Message) -> Reply | None:
+        """Answer at once if the actor is idle; ``None`` if it is not, or there is none: ``ask`` then.
+
+        Raises:
+            ActorError: if it cannot be answered.
+        """
+        answered = self._actor.answer_now(message)
+        if answered is None:
+            return None
+        reply = answered[0]
+        if type(reply) is Rejected:
+            self._look_for(reply)
+        return reply
+
     async def ask(self, message: Message) -> Reply:
         """Have a message answered.
 
@@ -166,9 +180,14 @@ class SessionService:
             reply = await self._ask_inline(message)
         else:
             reply = await self._actor.ask(message)
-        if type(reply) is Rejected and reply.reason is RejectReason.UNKNOWN_KEY and self._reloader is not None:
-            self._reloader.prod(named_key(reply.value))
+        if type(reply) is Rejected:
+            self._look_for(reply)
         return reply
+
+    def _look_for(self, rejected: Rejected) -> None:
+        """Have the file looked at for a key that is not in the ring."""
+        if rejected.reason is RejectReason.UNKNOWN_KEY and self._reloader is not None:
+            self._reloader.prod(named_key(rejected.value))
 
     async def _ask_inline(self, message: Message) -> Reply:
         if self._reloader is not None:

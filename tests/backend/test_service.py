@@ -202,7 +202,7 @@ async def test_counts_from_before_a_reload_are_told_with_the_ring_in_force(tmp_p
         bell.ring()
         await _told(bench, "keyring.reloaded")
     [line] = bench.log.named("keyring.key_usage")
-    assert (line["kid"], line["sealed"], line["state"]) == (key(1).kid, 1, "active")
+    assert (line["kid"], line["sealed"], line["state"]) == (key(1).kid, 1, "retired")
     assert (line["generation"], line["digest"]) == (6, bench.service.keyring.digest)
 
 
