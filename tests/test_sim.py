@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rotation_sim.__main__ import main, parse
-from rotation_sim.report import Bars
+
+from rotation_sim.__main__ import main
 from rotation_sim.strategies import PROTOCOL, STRATEGIES, barrier
 from rotation_sim.world import Result, Settings, World
 
@@ -72,7 +72,7 @@ def test_one_seed_gives_one_result(results: dict[str, Result]) -> None:
 
 
 def test_a_session_that_comes_too_late_is_not_lost() -> None:
-    """A session whose time is over has expired, under whatever keyring: visitors that stay away for long lose nothing."""
+    """A session whose time is over has expired, and is not counted as lost."""
     result = World(SMALL, replace(PROTOCOL, away=7_200.0)).run()
     assert result.expired > 20
     assert result.lost == 0
@@ -110,7 +110,7 @@ def simulate(folder: Path, jobs: int) -> tuple[str, dict[str, Any]]:
 
 
 def test_the_script_finds_the_smallest_barrier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints its tables, finds a barrier than which one second less loses a session, whatever the number of cores."""
+    """It finds the barrier than which one second less loses a session, whatever the number of cores."""
     text, facts = simulate(tmp_path, 2)
     out = capsys.readouterr().out
     smallest = facts["smallest_barrier"]
