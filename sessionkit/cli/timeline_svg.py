@@ -100,10 +100,8 @@ class _Drawing:
         self._chart = chart
         seen = {span.state for lane in chart.lanes for span in lane.spans}
         events = {mark.event for lane in chart.lanes for mark in lane.marks}
-        self._entries: list[KeyState | Event] = [
-            *(one for one in KeyState if one in seen),
-            *(one for one in Event if one in events),
-        ]
+        states, symbols = [one for one in KeyState if one in seen], [one for one in Event if one in events]
+        self._entries: list[KeyState | Event] = [*states, *symbols]
         self._bottom = _HEAD + _LANE * len(chart.lanes)
         rows = -(-len(self._entries) // _ENTRIES_A_ROW)
         height = self._bottom + _AXIS + _ENTRY * rows + 10
@@ -169,7 +167,8 @@ class _Drawing:
         return ", ".join([lane.state.value, *coming])
 
     def _date(self, time: float) -> str:
-        return str(when(time))[:10] if self._chart.end - self._chart.start > _DAYS else _minute(time)
+        told = str(when(time))
+        return told[:10] if self._chart.end - self._chart.start > _DAYS else told[5:16].replace("T", " ")
 
     def _patterns(self) -> None:
         definitions = self._put(self._root, "defs")
