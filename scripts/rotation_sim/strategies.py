@@ -102,6 +102,13 @@ def staged(world: World) -> Keyring:
     return rotation.stage(world.ring, world.key("B"))
 
 
+def promoted(world: World) -> Iterator[float]:
+    """Stage a key, wait until all nodes agree, and promote it when the package allows it."""
+    world.publish(staged(world))
+    yield from agreement(world)
+    yield from allowed(world, lambda: rotation.promote(world.ring, world.now, successor=world.key("C")))
+
+
 def pruned(world: World) -> Iterator[float]:
     """Take the retired key out as soon as nothing speaks against it, and go on to the horizon."""
     yield from agreement(world)
@@ -127,9 +134,7 @@ def swap(world: World) -> Iterator[float]:
 
 def protocol(world: World) -> Iterator[float]:
     """Stage; promote once D + ε are over and all nodes agree; prune T + ε after the last sealing under the old key."""
-    world.publish(staged(world))
-    yield from agreement(world)
-    yield from allowed(world, lambda: rotation.promote(world.ring, world.now, successor=world.key("C")))
+    yield from promoted(world)
     yield from pruned(world)
 
 
@@ -142,9 +147,7 @@ def hasty(world: World) -> Iterator[float]:
 
 def forgetful(world: World) -> Iterator[float]:
     """Do as prescribed, but take the retired key out when a quarter of T is over."""
-    world.publish(staged(world))
-    yield from agreement(world)
-    yield from allowed(world, lambda: rotation.promote(world.ring, world.now, successor=world.key("C")))
+    yield from promoted(world)
     yield from agreement(world)
     yield LIFETIME / 4
     world.publish(rotation.prune(world.ring, world.now, force=True))
