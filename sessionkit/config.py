@@ -80,6 +80,13 @@ def _cookie_path(value: str) -> str:
     return value
 
 
+def _health_path(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"/[^\s?#]*", value):
+        problem = "is no path of a page"
+        raise Unsuitable(problem, "Begin with '/', without a query, as in '/-/sessions'; leave it out for no page.")
+    return value
+
+
 def _cookie_domain(value: str | None) -> str | None:
     if value is not None and (not _DOMAIN.fullmatch(value) or len(value) > 253):  # noqa: PLR2004 - RFC 1035 2.3.4
         problem = "is no domain name that a cookie may carry"
@@ -153,6 +160,10 @@ def _audit_key(value: object) -> object:
 Seconds = Annotated[int, Field(strict=True, gt=0, le=MAX_AGE_LIMIT), BeforeValidator(_seconds)]
 
 
+MAX_QUEUE = 1_000_000
+"""Lines that may wait at most: some 2 GB."""
+
+
 class AuditConfig(BaseModel):
     """What the audit log says.
 
@@ -161,6 +172,8 @@ class AuditConfig(BaseModel):
         key: key of the references (``session_ref`` …): octets, or in YAML a secret by ``base64``, ``env``, ``file`` or
             ``command``. Without one, each process makes its own and references do not match between processes.
         client_ref: add a keyed hash of the client's address to rejections.
+        queue: lines that may wait for a thread of their own to write them: for sinks that may block. 0 writes each line
+            where it is emitted, in order with the application's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -172,6 +185,13 @@ class AuditConfig(BaseModel):
         default=None, description="key of the references in the log, at least 16 octets; random per process without it"
     )
     client_ref: bool = Field(default=False, description="add a keyed hash of the client's address to rejections")
+    queue: int = Field(
+        default=0,
+        strict=True,
+        ge=0,
+        le=MAX_QUEUE,
+        description="lines that may wait for a sink that blocks; 0: requests wait for it",
+    )
 
     @discreet
     def __init__(self, /, **settings: Any) -> None:
@@ -270,6 +290,10 @@ class SessionConfig(BaseModel):
     )
     websocket_persistence: Literal["accept", "off"] = Field(
         default="accept", description="write sessions on websocket.accept, or never on websockets"
+    )
+    health_path: Annotated[str | None, AfterValidator(_health_path)] = Field(
+        default=None,
+        description="path at which the state of sessions and keyring is served as JSON; not for the public",
     )
     type_encoders: SkipJsonSchema[
         Annotated[Mapping[type, Callable[[Any], Any]], PlainSerializer(lambda _: None, return_type=None)]

@@ -31,12 +31,13 @@ LAYERS: tuple[frozenset[str], ...] = (
             "session",
         }
     ),
-    frozenset({"audit.aggregate", "audit.pseudonyms", "lifespan", "yamlfile"}),
+    frozenset({"audit.aggregate", "audit.background", "audit.pseudonyms", "lifespan", "yamlfile"}),
     frozenset({"keyring"}),
     frozenset({"config"}),
     frozenset({"wire"}),
     frozenset({"backend"}),
-    frozenset({"audit", "backend.service", "keyring.reloader"}),
+    frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
+    frozenset({"health"}),
     frozenset({"middleware"}),
     frozenset({"contrib", "testing"}),
     frozenset({"cli"}),
@@ -49,6 +50,7 @@ GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox"})
 
 FOREIGN: dict[str, frozenset[str]] = {
     "audit.log": frozenset({"structlog"}),
+    "audit.reading": frozenset({"pydantic_core"}),
     "backend.actor": frozenset({"anyio"}),
     "backend.mailbox": frozenset({"anyio"}),
     "backend.service": frozenset({"anyio"}),
