@@ -39,16 +39,16 @@ def test_the_protocol_loses_no_session(results: dict[str, Result]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "condition"),
-    [(SWAP.name, "C1"), (HASTY.name, "C1"), (FORGETFUL.name, "C3")],
+    ("name", "conditions"),
+    [(SWAP.name, {"C1"}), (HASTY.name, {"C1", "C2"}), (FORGETFUL.name, {"C3"})],
     ids=["swap", "hasty", "forgetful"],
 )
-def test_naive_rotations_lose_sessions(results: dict[str, Result], name: str, condition: str) -> None:
+def test_naive_rotations_lose_sessions(results: dict[str, Result], name: str, conditions: set[str]) -> None:
     """A key that not every node has, and a key that is gone too early, cost sessions; ``check`` would have said so."""
     result = results[name]
     assert result.lost > 0
     assert result.reasons == {"unknown_key": result.lost}
-    assert condition in {one for publish in result.violations for one in publish}
+    assert conditions & {one for publish in result.violations for one in publish}
 
 
 def test_who_cannot_tell_old_from_new_moves_sessions_back(results: dict[str, Result]) -> None:

@@ -159,10 +159,12 @@ def _schedule(ring: Keyring) -> _Schedule:
 
 def _has_sealed(ring: Keyring, key: Key) -> bool:
     """Return whether a key that does not say so has ever sealed: not if another one did when it was retired."""
-    over = key.retired if key.revoked is None or key.retired is not None else key.revoked
-    if over is None:
+    over = key.revoked if key.retired is None else key.retired
+    if over is None or key.state is KeyState.ACTIVE:
         return True
     for other in ring.keys:
+        if other.state is KeyState.STAGED:
+            continue
         since = other.activates if other.state is not KeyState.ACTIVE or other.activates is not None else other.created
         until = math.inf if other.state is KeyState.ACTIVE else other.retired or other.revoked
         if other is not key and since is not None and until is not None and since < over < until:

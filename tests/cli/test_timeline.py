@@ -172,6 +172,15 @@ def test_what_nobody_wrote_down_is_left_open() -> None:
     assert lay_out(made, NOW).start < NOW - DAY
 
 
+def test_dates_of_a_former_life() -> None:
+    """An active key is active whatever dates of other states people left in its entry."""
+    made = ring(key(1, "active", ACTIVE, revoked=2), key(2, "next", STAGED, activates=1, revoked=3))
+    assert lives(made) == {
+        "active": [("active", -math.inf), ("retired", 1)],
+        "next": [("staged", -math.inf), ("active", 1)],
+    }
+
+
 def test_dates_that_contradict_the_state() -> None:
     """Whatever dates people write, at this time every key has the state that it has."""
     made = ring(
