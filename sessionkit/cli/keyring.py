@@ -17,6 +17,9 @@ from sessionkit.audit.usage import SILENT_AFTER
 from sessionkit.cli import fleet
 from sessionkit.cli.logs import AuditLogs, LiveWithin, log_facts, summed
 from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, span, when
+from sessionkit.cli.timeline import lay_out
+from sessionkit.cli.timeline_svg import render
+from sessionkit.cli.timeline_text import draw
 from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
 from sessionkit.keyring.editor import Editor, NewKey, create
@@ -367,11 +370,22 @@ def status(
 
 
 @app.command()
-def timeline(path: Ring, as_json: AsJson = False) -> None:
-    """List what happened to each key and what will, in order."""
+def timeline(
+    path: Ring,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw it into this file instead, for browsers and documents.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the life of every key, and list what happened to each and what will, in order."""
     moment = now()
     with failing(as_json=as_json):
         ring = Keyring.load(path)
+    chart = lay_out(ring, moment)
+    if svg is not None:
+        _write_svg(svg, render(chart), as_json=as_json)
+        say(f"{svg}: drawn.", {"svg": str(svg), "now": when(moment)}, as_json=as_json)
+        return
     happenings = sorted(_happenings(ring), key=lambda one: one[0])
     if as_json:
         facts = [
@@ -379,6 +393,9 @@ def timeline(path: Ring, as_json: AsJson = False) -> None:
         ]
         say("", {"timeline": facts, "now": when(moment)}, as_json=True)
         return
+    for line in draw(chart, console.width, ascii_only=console.options.ascii_only):
+        console.print(line)
+    console.print()
     told_now = False
     for time, key, what in happenings:
         if not told_now and time > moment:
@@ -387,6 +404,16 @@ def timeline(path: Ring, as_json: AsJson = False) -> None:
         console.print(f"{when(time)}  {key.kid}  {what:<11} {_shown(key)}", markup=False)
     if not told_now:
         console.print(f"{when(moment)}  now", markup=False)
+
+
+def _write_svg(path: Path, svg: str, *, as_json: bool) -> None:
+    """Write a drawing; never over something that is none, as the keyring itself."""
+    try:
+        if path.exists() and not path.read_bytes().startswith(b"<svg"):
+            refuse(f"{path}: is there already and no SVG. Choose another file.", as_json=as_json)
+        path.write_text(svg, "utf-8")
+    except OSError as error:
+        refuse(f"{path}: cannot be written ({error.strerror}). Choose another file.", as_json=as_json)
 
 
 def _happenings(ring: Keyring) -> Iterator[tuple[float, Key, str]]:

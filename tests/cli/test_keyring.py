@@ -273,7 +273,7 @@ def test_timeline_lists_past_and_future(command: Command) -> None:
     assert command.keyring("timeline").out.rstrip().endswith("now")
     command.clock.advance(DAY)
     command.keyring("promote")
-    lines = command.keyring("timeline").out.splitlines()
+    lines = command.keyring("timeline").out.partition("\n\n")[2].splitlines()
     assert [line.split()[2] for line in lines if "now" not in line] == [
         "created", "created", "retired", "activates", "created", "prune"
     ]  # fmt: skip
