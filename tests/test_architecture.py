@@ -49,6 +49,7 @@ GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox"})
 
 FOREIGN: dict[str, frozenset[str]] = {
     "audit.log": frozenset({"structlog"}),
+    "audit.reading": frozenset({"pydantic_core"}),
     "backend.actor": frozenset({"anyio"}),
     "backend.mailbox": frozenset({"anyio"}),
     "backend.service": frozenset({"anyio"}),
