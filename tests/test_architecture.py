@@ -38,7 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backend"}),
     frozenset({"audit", "backend.service", "keyring.reloader"}),
     frozenset({"middleware"}),
-    frozenset({"contrib", "testing"}),
+    frozenset({"contrib", "report", "testing"}),
     frozenset({"cli"}),
     frozenset({""}),  # the facade
 )
@@ -60,6 +60,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "keyring.key": frozenset({"cryptography"}),
     "keyring.reloader": frozenset({"anyio", "watchfiles"}),
     "keyring.source": frozenset({"pydantic"}),
+    "report.charts": frozenset({"altair", "vl_convert"}),
+    "report.page": frozenset({"jinja2", "markupsafe"}),
     "testing.client": frozenset({"anyio"}),
     "testing.task": frozenset({"anyio"}),
     "wire.base64url": frozenset({"pydantic_core"}),

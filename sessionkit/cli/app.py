@@ -6,6 +6,7 @@ import typer
 
 from sessionkit.cli import inspect as inspecting
 from sessionkit.cli import keyring
+from sessionkit.cli.audit.report import report
 
 __all__ = ["app"]
 
@@ -17,6 +18,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keyring.app, name="keyring")
+audit = typer.Typer(help="Read audit logs.", no_args_is_help=True)
+audit.command("report")(report)
+audit.callback()(lambda: None)
+app.add_typer(audit, name="audit")
 app.command("inspect")(inspecting.inspect)
 
 

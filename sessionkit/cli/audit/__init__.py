@@ -1,0 +1,1 @@
+"""``sessionkit audit``: what audit logs tell."""
