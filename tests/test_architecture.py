@@ -60,7 +60,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "keyring.key": frozenset({"cryptography"}),
     "keyring.reloader": frozenset({"anyio", "watchfiles"}),
     "keyring.source": frozenset({"pydantic"}),
-    "report.charts": frozenset({"altair", "vl_convert"}),
+    "report.charts": frozenset({"vl_convert"}),
     "report.page": frozenset({"jinja2", "markupsafe"}),
     "testing.client": frozenset({"anyio"}),
     "testing.task": frozenset({"anyio"}),

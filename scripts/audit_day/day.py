@@ -15,6 +15,7 @@ The plan, in hours after midnight:
 
 from __future__ import annotations
 
+import base64
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -34,11 +35,13 @@ from sessionkit.audit.log import AuditLog
 from sessionkit.audit.pseudonyms import Pseudonyms
 from sessionkit.backend.trail import EXPIRY_GRACE
 from sessionkit.keyring import rotation
+from sessionkit.keyring.editor import NewKey, create
 from sessionkit.keyring.keyring import Policy
 from sessionkit.keyring.reloader import key_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from typing import BinaryIO
 
 __all__ = ["DAY", "LAGGING_AT", "LEAKED", "MIDNIGHT", "Day", "Plan", "Truth"]
@@ -258,6 +261,7 @@ class Day:
         self._refs = Pseudonyms(self._random.randbytes(32))
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
+        self._secrets: dict[str, str] = {}
         keys = [self._key("first", KeyState.ACTIVE), self._key(LEAKED, KeyState.STAGED)]
         self._ring = Keyring(keys, generation=1, policy=POLICY)
         self.truth = Truth(self._ring)
@@ -397,7 +401,15 @@ class Day:
 
     def _key(self, label: str, state: KeyState) -> Key:
         made = MIDNIGHT - DAY if state is KeyState.ACTIVE else self._clock.now - HOUR
-        return Key.from_secret(self._random.randbytes(32), label=label, state=state, created=made)
+        secret = self._random.randbytes(32)
+        key = Key.from_secret(secret, label=label, state=state, created=made)
+        self._secrets[key.kid] = base64.b64encode(secret).decode("ascii")
+        return key
+
+    def write_keyring(self, path: Path) -> None:
+        """Write the ring that was published last."""
+        new = {key.kid: NewKey(key, {"base64": self._secrets[key.kid]}) for key in self._ring.keys}
+        create(path, self._ring, new)
 
     def _promote(self, successor: str, lagging: str | None = None) -> None:
         key = self._key(successor, KeyState.STAGED)
@@ -510,7 +522,9 @@ class Day:
         kid, ref = session.kid, session.ref
         if chance < LOGOUTS:
             session.over = True
-            session.told = self._tell(worker, session, events.SessionDestroyed(session_ref=ref, kid=kid, reason="logout"))
+            session.told = self._tell(
+                worker, session, events.SessionDestroyed(session_ref=ref, kid=kid, reason="logout")
+            )
             return
         moves = kid != worker.seals
         logs_in = chance < LOGOUTS + LOGINS

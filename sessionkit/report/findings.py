@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sessionkit.audit.events import timestamp
+from sessionkit.audit.events import CATALOGUE, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -281,6 +281,9 @@ class Findings:
             del facts[over_time]
         for key, finding in zip(facts["keys"], self.keys, strict=True):
             key["sessions"] = [{"session_ref": ref, "until": _iso(until)} for ref, until in finding.sessions]
+        facts["trace"] = [
+            {"timestamp": _iso(event["timestamp"]), "event": event["event"], **details(event)} for event in self.trace
+        ]
         facts["refusals"]["by_reason"] = self.refusals.by_reason()
         facts["refusals"]["by_client"] = [
             {"client_ref": client, "count": count} for client, count in self.refusals.by_client().items()
@@ -301,6 +304,13 @@ def duration(seconds: float) -> str:
         if count:
             parts.append(f"{count:,} {unit}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def details(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a line that are its event's own, in the catalogue's order."""
+    kind = CATALOGUE.get(event["event"])
+    names = () if kind is None else (one.name for one in fields(kind))
+    return {name: event[name] for name in names if event.get(name) is not None}
 
 
 def _plain(value: Any) -> Any:

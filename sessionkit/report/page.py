@@ -21,7 +21,7 @@ from sessionkit.audit.log import clean
 from sessionkit.exceptions import RejectReason
 from sessionkit.report import charts
 from sessionkit.report.charts import Mark, Row, Span
-from sessionkit.report.findings import Basis, Safety, duration, shown
+from sessionkit.report.findings import Basis, Safety, details, duration, shown
 from sessionkit.report.survey import EXPIRED, KEY_REVOKED, SESSION_SERIES
 from sessionkit.report.timeline import OTHERS
 
@@ -124,6 +124,7 @@ def build(findings: Findings, *, sources: Sequence[str], made_at: float) -> str:
         figures=figures,
         most=MOST,
         meanings=_MEANINGS,
+        details=details,
     )
 
 

@@ -84,11 +84,12 @@ class Survey:
 
     Attributes:
         usage: what the log tells of keys, sessions and instances.
+        until: as given.
     """
 
     def __init__(self, *, until: float = inf) -> None:
         self.usage = Usage()
-        self._until = until
+        self.until = until
         self._later = 0
         self._events: Counter[str] = Counter()
         self._refused: dict[tuple[str, str, str | None], list[int]] = {}
@@ -107,7 +108,7 @@ class Survey:
     def add(self, event: dict[str, Any]) -> None:
         """Take in one event, as ``audit.reading`` yields them."""
         name, when = event["event"], event["timestamp"]
-        if when > self._until:
+        if when > self.until:
             self._later += 1
             return
         self.usage.add(event)

@@ -18,9 +18,10 @@ from rich.text import Text
 
 from sessionkit.audit.log import clean
 from sessionkit.audit.reading import LogReader
+from sessionkit.audit.trace import Links, trace
 from sessionkit.cli.output import AsJson, console, errors, failing, now, refuse, say
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.report.findings import duration, shown
+from sessionkit.report.findings import details, duration, shown
 from sessionkit.report.survey import Survey
 
 if TYPE_CHECKING:
@@ -56,13 +57,19 @@ def report(
     build = None if html is None else _page(html, logs, as_json=as_json)
     with failing(as_json=as_json):
         ring = None if keyring is None else Keyring.load(keyring)
-        survey = Survey(until=inf if at is None else moment)
+        if session is not None and "-" in logs:
+            refuse("--session reads a log twice, and stdin comes once. Name files.", as_json=as_json)
+        survey, links = Survey(until=inf if at is None else moment), Links()
         with _progress() as (begin, advance):
             reader = LogReader(logs, progress=advance)
             begin(reader.size)
             for event in reader:
                 survey.add(event)
-    findings = survey.findings(reader, moment, ring=ring, session=session)
+                if session is not None:
+                    links.add(event)
+        lived = [] if session is None else trace(LogReader(logs), links.of(session))
+    lived = [event for event in lived if event["timestamp"] <= survey.until]
+    findings = survey.findings(reader, moment, ring=ring, session=session, trace=lived)
     if html is not None and build is not None:
         text = build(findings, sources=[Path(log).name for log in logs], made_at=now())
         _write(html, text, as_json=as_json)
@@ -217,10 +224,6 @@ def _trace(findings: Findings) -> RenderableType:
     if not findings.trace:
         _row(table, "", "the log does not tell of it", "")
     return Group(_title(f"Session {findings.session}"), table)
-
-
-def details(event: Any) -> dict[str, Any]:
-    return dict(event)
 
 
 def _notes(findings: Findings) -> RenderableType:
