@@ -606,7 +606,7 @@ class Day:
             if not session.told:
                 truth.hanging.setdefault(session.kid, {})[session.ref] = session.deadline
         truth.rings = {worker.name: worker.ring.digest for worker in self._serving()}
-        longest = sorted(self._watched, key=lambda session: -len(session.lines or ()))
+        longest = sorted(self._watched, key=_richness, reverse=True)
         truth.traces = {session.ref: session.lines or [] for session in longest[:TRACES]}
         return truth
 
@@ -622,3 +622,9 @@ def _counts(ring: Keyring) -> dict[str, int]:
 
 def _later(times: dict[str, float], name: str, when: float) -> None:
     times[name] = max(when, times.get(name, when))
+
+
+def _richness(session: _Session) -> tuple[int, int]:
+    """Return how much a session's history has to tell: in kinds of lines first, then in lines."""
+    lines = session.lines or []
+    return len({name for name, _ in lines}), len(lines)
