@@ -21,7 +21,7 @@ FROM read_json(
     ignore_errors = true,
     columns = {
         component: 'VARCHAR', "timestamp": 'TIMESTAMPTZ', event: 'VARCHAR', instance: 'VARCHAR', reason: 'VARCHAR',
-        kid: 'VARCHAR', previous_kid: 'VARCHAR', label: 'VARCHAR', state: 'VARCHAR', digest: 'VARCHAR',
+        kid: 'VARCHAR', previous_kid: 'VARCHAR', active_kid: 'VARCHAR', label: 'VARCHAR', state: 'VARCHAR', digest: 'VARCHAR',
         generation: 'BIGINT', session_ref: 'VARCHAR', previous_session_ref: 'VARCHAR', client_ref: 'VARCHAR',
         expires_at: 'TIMESTAMPTZ', expired_for: 'DOUBLE', prune_after: 'TIMESTAMPTZ', last_opened_at: 'TIMESTAMPTZ',
         last_sealed_at: 'TIMESTAMPTZ', summarised: 'VARCHAR', "count": 'BIGINT'
@@ -56,25 +56,37 @@ FROM (
 )
 GROUP BY kid;
 
--- A key's states, each with the first time that any process told it; the last of them is the one that holds.
-CREATE OR REPLACE TEMP VIEW lives AS
+-- What was said of a key's state. A tally counts under the state of the ring before, if that changed meanwhile.
+CREATE OR REPLACE TEMP VIEW told AS
 SELECT
     kid,
-    min("timestamp") AS since,
-    CASE WHEN event = 'keyring.key_pruned' THEN 'pruned' ELSE state END AS state
+    CASE WHEN event = 'keyring.key_pruned' THEN 'pruned' ELSE state END AS state,
+    generation,
+    event <> 'keyring.key_usage' AS is_news,
+    "timestamp"
 FROM audit
 WHERE event LIKE 'keyring.key\_%' ESCAPE '\'
-GROUP BY ALL;
+UNION ALL
+SELECT active_kid, 'active', generation, true, "timestamp" FROM audit WHERE active_kid IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW ring AS
 SELECT
     kid,
-    arg_max(state, (since, list_position(['staged', 'active', 'retired', 'revoked', 'pruned'], state))) AS state,
-    min(since) FILTER (state = 'retired') AS retired,
-    min(since) FILTER (state = 'revoked') AS revoked,
-    (SELECT arg_max(label, "timestamp") FROM audit WHERE audit.kid = lives.kid AND label IS NOT NULL) AS label,
-    (SELECT max(prune_after) FROM audit WHERE audit.kid = lives.kid) AS prune_after
-FROM lives
+    arg_max(state, (generation, is_news, "timestamp", state)) AS state,
+    min("timestamp") FILTER (state = 'retired') AS retired,
+    min("timestamp") FILTER (state = 'revoked') AS revoked,
+    (SELECT arg_max(label, ("timestamp", label)) FROM audit WHERE audit.kid = told.kid AND label IS NOT NULL) AS label,
+    (SELECT max(prune_after) FROM audit WHERE audit.kid = told.kid) AS prune_after
+FROM told
+GROUP BY kid;
+
+CREATE OR REPLACE TEMP VIEW opened AS
+SELECT kid, max(told) AS last_opened
+FROM (
+    SELECT kid, last_opened_at AS told FROM audit WHERE event = 'keyring.key_usage'
+    UNION ALL
+    SELECT previous_kid, "timestamp" FROM audit WHERE event = 'session.rekeyed'
+)
 GROUP BY kid;
 
 -- name: dependants
@@ -133,15 +145,7 @@ SELECT label, kid, state, last_opened, last_sealed, moment - greatest(last_opene
 FROM ring
 CROSS JOIN reckoning
 LEFT JOIN sealed USING (kid)
-LEFT JOIN (
-    SELECT kid, max(told) AS last_opened
-    FROM (
-        SELECT kid, last_opened_at AS told FROM audit WHERE event = 'keyring.key_usage'
-        UNION ALL
-        SELECT previous_kid, "timestamp" FROM audit WHERE event = 'session.rekeyed'
-    )
-    GROUP BY kid
-) USING (kid)
+LEFT JOIN opened USING (kid)
 ORDER BY unused_for DESC NULLS LAST, kid;
 
 -- 5 comes before 3, which needs it.
@@ -170,29 +174,40 @@ ORDER BY generation DESC NULLS LAST, digest;
 
 -- name: pruning
 -- 3. Is it safe to prune a key now? Not before its last cookie has ended on every clock, nor while workers differ.
+WITH bounds AS (
+    SELECT
+        ring.*,
+        last_opened,
+        lifetime + skew AS kept,
+        greatest(greatest(last_sealed, retired) + lifetime + skew, prune_after) AS gone
+    FROM ring
+    CROSS JOIN reckoning
+    LEFT JOIN sealed USING (kid)
+    LEFT JOIN opened USING (kid)
+    WHERE ring.state IN ('retired', 'revoked')
+),
+allowed AS (
+    SELECT
+        label,
+        kid,
+        state,
+        CASE state
+            WHEN 'revoked' THEN revoked + propagation + kept
+            ELSE greatest(
+                -- Opened after its last session should have ended: sealed by somebody whose log is missing.
+                CASE WHEN last_opened >= gone THEN last_opened + kept ELSE gone END,
+                (SELECT max(until) FROM dependants WHERE dependants.kid = bounds.kid AND until > moment)
+            )
+        END AS allowed_at
+    FROM bounds CROSS JOIN reckoning
+)
 SELECT
     label,
     kid,
     state,
     allowed_at,
     moment >= allowed_at AND (SELECT count(DISTINCT coalesce(digest, '?')) <= 1 FROM workers WHERE live) AS safe
-FROM (
-    SELECT
-        ring.*,
-        CASE ring.state
-            WHEN 'revoked' THEN revoked + propagation + lifetime + skew
-            ELSE greatest(
-                greatest(sealed.last_sealed, retired) + lifetime + skew,
-                prune_after,
-                (SELECT max(until) FROM dependants WHERE dependants.kid = ring.kid AND until > moment)
-            )
-        END AS allowed_at
-    FROM ring
-    CROSS JOIN reckoning
-    LEFT JOIN sealed USING (kid)
-    WHERE ring.state IN ('retired', 'revoked')
-)
-CROSS JOIN reckoning
+FROM allowed CROSS JOIN reckoning
 ORDER BY allowed_at, kid;
 
 -- name: refusals

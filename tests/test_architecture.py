@@ -37,6 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wire"}),
     frozenset({"backend"}),
     frozenset({"audit", "backend.service", "keyring.reloader"}),
+    frozenset({"health"}),
     frozenset({"middleware"}),
     frozenset({"contrib", "report", "testing"}),
     frozenset({"cli"}),

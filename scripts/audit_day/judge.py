@@ -97,7 +97,8 @@ def _prunable(keys: Mapping[str, Any], truth: Truth) -> Iterator[Verdict]:
     for key in truth.ring.keys:
         told = keys[key.label]["pruning"]
         if key.state is KeyState.RETIRED:
-            allowed = rotation.prunable_at(truth.ring, key, truth.last_sealed[key.kid]) or 0.0
+            # The ring's own date holds as well: a log cannot prove that nobody else has sealed.
+            allowed = max(rotation.prunable_at(truth.ring, key) or 0.0, truth.last_sealed[key.kid] + BOUND)
         elif key.state is KeyState.REVOKED:
             allowed = (key.revoked or 0.0) + POLICY.propagation + BOUND
         else:

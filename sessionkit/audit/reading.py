@@ -33,7 +33,7 @@ from sessionkit.audit.events import CATALOGUE, SCHEMA
 from sessionkit.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sessionkit.audit.events import Event
 
@@ -202,6 +202,14 @@ class LogReader(LogParser):
             event = parse(line, source, number)
             if event is not None:
                 yield event
+
+    def having(self, needles: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+        """Yield the events of the lines that hold one of some strings; the others are not parsed, nor counted."""
+        for source, number, line in self.raw():
+            if any(needle in line for needle in needles):
+                event = self.parse(line, source, number)
+                if event is not None:
+                    yield event
 
     def raw(self) -> Iterator[tuple[str, int, bytes]]:
         """Yield every line that is not empty, unparsed, with its source and number."""

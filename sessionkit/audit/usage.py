@@ -61,6 +61,7 @@ class KeyUse:
     Attributes:
         kid: its id in hexadecimal.
         label: its name, where an event told it.
+        state: its state in the newest ring that an event told of.
         states: each state it was seen in, with when that was first; in the order of time.
         opened: sessions opened under it, over all tallies.
         sealed: cookies sealed under it.
@@ -73,6 +74,7 @@ class KeyUse:
 
     kid: str
     label: str | None = None
+    state: str | None = None
     states: dict[str, float] = field(default_factory=dict)
     opened: int = 0
     sealed: int = 0
@@ -82,17 +84,25 @@ class KeyUse:
     last_sealed: float | None = None
     prune_after: float | None = None
     _labelled: float = -inf
+    _stated: tuple[int, bool, float, str] = (-1, False, -inf, "")
 
-    def told(self, event: Event) -> None:
-        """Take in one ``keyring.key_*`` event of this key."""
-        when, state = event["timestamp"], event["state"]
-        if event["event"] == "keyring.key_pruned":
-            state = "pruned"
+    def in_state(self, state: str, event: Event) -> None:
+        """Take in that it was in some state, in the ring of an event."""
+        when = event["timestamp"]
+        # A tally counts under the state that a key had while it was used, which may be of the ring before.
+        rank = event["generation"], event["event"] != "keyring.key_usage", when, state
+        if rank > self._stated:
+            self._stated, self.state = rank, state
         if when < self.states.get(state, inf):
             self.states[state] = when
             self.states = dict(sorted(self.states.items(), key=lambda entry: entry[1]))
-        if event.get("label") is not None and when >= self._labelled:
-            self.label, self._labelled = event["label"], when
+
+    def told(self, event: Event) -> None:
+        """Take in one ``keyring.key_*`` event of this key."""
+        self.in_state("pruned" if event["event"] == "keyring.key_pruned" else event["state"], event)
+        label = event.get("label")
+        if label is not None and (event["timestamp"], label) > (self._labelled, self.label or ""):
+            self.label, self._labelled = label, event["timestamp"]
         if (prune_after := _moment(event.get("prune_after"))) is not None:
             self.prune_after = max(prune_after, self.prune_after or 0.0)
 
@@ -182,13 +192,17 @@ class _Session:
 class Usage:
     """Sums up events.
 
+    Args:
+        sessions: keep track of each session, at some 300 octets; without it, memory does not grow with their number.
+
     Attributes:
         keys: what is known of each key, by its id.
         instances: what is known of each instance, by its name.
         lifetime: the longest life in seconds that a cookie was seen to get: T, where no keyring file is at hand to say.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sessions: bool = True) -> None:
+        self._tracks = sessions
         self.keys: dict[str, KeyUse] = {}
         self.instances: dict[str, Instance] = {}
         self.lifetime = 0.0
@@ -288,7 +302,9 @@ class Usage:
     def _session(self, reference: str, kid: str) -> _Session:
         session = self._sessions.get(reference)
         if session is None:
-            session = self._sessions[reference] = _Session(kid)
+            session = _Session(kid)
+            if self._tracks:
+                self._sessions[reference] = session
         return session
 
     def _key_of(self, kid: str) -> KeyUse:
@@ -339,8 +355,10 @@ class Usage:
     def _ring(self, event: Event) -> None:
         instance = self.instances[event["instance"]]
         instance.ring(event)
-        kid = event.get("active_kid") or event.get("kid")
-        if kid is not None:
+        if (active := event.get("active_kid")) is not None:
+            instance.kids.add(active)
+            self._key_of(active).in_state("active", event)
+        if (kid := event.get("kid")) is not None:
             instance.kids.add(kid)
 
     def _key(self, event: Event) -> None:

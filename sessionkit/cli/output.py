@@ -19,7 +19,7 @@ from sessionkit.exceptions import ConfigurationError, RotationRefused, SessionKi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["AsJson", "console", "failing", "now", "refuse", "say", "when"]
+__all__ = ["AsJson", "console", "errors", "failing", "now", "refuse", "say", "span", "when"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -35,6 +35,16 @@ def now() -> float:
 def when(moment: float | None) -> str | None:
     """Return Unix seconds as ISO 8601."""
     return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(seconds: float) -> str:
+    """Return a span of time in one word for people."""
+    sign = "" if seconds >= 0 else "in "
+    seconds = abs(seconds)
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{sign}{seconds / size:.0f} {name}"
+    return f"{sign}{seconds:.0f} s"
 
 
 def say(text: str, facts: dict[str, Any], *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from sessionkit.audit.events import CATALOGUE
+from sessionkit.audit.fleet import prunable_at
 from sessionkit.audit.usage import Usage
 from sessionkit.report.findings import (
     Basis,
@@ -32,7 +33,7 @@ from sessionkit.report.findings import (
 from sessionkit.report.timeline import OTHERS, Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sessionkit.audit.reading import LogParser
     from sessionkit.audit.usage import Instance, KeyUse
@@ -101,9 +102,13 @@ class Survey:
         self._written = Timeline()
         self._windows = [0, 0.0]
         self._rings: dict[str, dict[str, list[float]]] = {}
-        self._active: dict[str, float] = {}
         self._activated: dict[str, float] = {}
         self._planned: dict[str, float] = {}
+
+    def feed(self, events: Iterable[dict[str, Any]]) -> None:
+        """Take in events."""
+        for event in events:
+            self.add(event)
 
     def add(self, event: dict[str, Any]) -> None:
         """Take in one event, as ``audit.reading`` yields them."""
@@ -159,8 +164,6 @@ class Survey:
                 _earlier(self._activated, event["kid"], when)
             case "keyring.key_staged":
                 _earlier(self._planned, event["kid"], _moment(event.get("activates_at"), inf))
-            case "keyring.loaded" | "keyring.reloaded":
-                _earlier(self._active, event["active_kid"], when)
             case _:
                 pass
         # A generation never comes back, so a process has each ring for one stretch of time.
@@ -208,7 +211,7 @@ class Survey:
         policy = None if ring is None else ring.policy
         lifetime = usage.lifetime if policy is None or policy.token_lifetime is None else policy.token_lifetime
         skew = SKEW if policy is None else policy.skew
-        workers = self._workers(at)
+        workers = self._workers(at, ring)
         keys = [self._key(use, at, lifetime, skew, workers, ring) for use in usage.keys.values()]
         keys.sort(key=lambda key: (key.lives[0].start if key.lives else inf, key.kid))
         enough = self._windows[0] > 0 and self._windows[1] / self._windows[0] * _FINE <= self._end - (
@@ -253,9 +256,10 @@ class Survey:
             crowded_out=self._crowded_out,
         )
 
-    def _workers(self, at: float) -> Workers:
+    def _workers(self, at: float, ring: Keyring | None) -> Workers:
         ended = min(at, self._end)
-        live = {instance.name: instance for instance in self.usage.live(ended)}
+        ours = None if ring is None else {key.kid for key in ring.keys}
+        live = {one.name: one for one in self.usage.live(ended) if ours is None or not one.kids or one.kids & ours}
         told = [instance for instance in live.values() if instance.digest is not None]
         newest = max(told, key=lambda instance: (instance.generation, instance.told_at), default=None)
         every = sorted(self.usage.instances.values(), key=lambda one: (one.first_seen, one.name))
@@ -286,7 +290,7 @@ class Survey:
         self, use: KeyUse, at: float, lifetime: float, skew: float, workers: Workers, ring: Keyring | None
     ) -> KeyFinding:
         states = self._states(use)
-        state = max(states, key=lambda name: (states[name], _ORDER.index(name)), default=_UNTOLD)
+        state = _UNTOLD if use.state is None else use.state
         hanging = state in {"retired", "pruned"}
         judged = _Judged(
             use=use,
@@ -297,7 +301,7 @@ class Survey:
             lifetime=lifetime,
             skew=skew,
             propagation=PROPAGATION if ring is None else ring.policy.propagation,
-            by_policy=ring is not None,
+            ring=ring,
         )
         last = max((when for when in (use.last_opened, use.last_sealed) if when is not None), default=None)
         known = None if ring is None else ring.find(use.kid)
@@ -321,7 +325,7 @@ class Survey:
     def _states(self, use: KeyUse) -> dict[str, float]:
         """Return when a key was first told to be in each state, or came into it by the clock."""
         states = {name: when for name, when in use.states.items() if name in _ORDER}
-        active = min(states.get("active", inf), self._active.get(use.kid, inf), self._took_over(use.kid) or inf)
+        active = min(states.get("active", inf), self._took_over(use.kid) or inf)
         if active < inf:
             states["active"] = active
         return dict(sorted(states.items(), key=lambda entry: (entry[1], _ORDER.index(entry[0]))))
@@ -358,7 +362,7 @@ class Survey:
             why.append(
                 "It opens nothing any more; its entry tells refused cookies from unknown ones until the last ended."
             )
-        if key.lifetime <= 0:
+        if key.lifetime <= 0 or allowed == inf:
             why.append("The log does not tell how long a session lives: give --keyring.")
             return Pruning(safe=Safety.UNKNOWN, allowed_at=None, why=tuple(why))
         if key.at < allowed:
@@ -392,7 +396,7 @@ class _Judged:
         lifetime: T.
         skew: ε.
         propagation: D.
-        by_policy: whether these are of a keyring file, and the ring's own date for pruning need not be waited for.
+        ring: the ring published now, if its file is at hand: its dates count as well.
     """
 
     use: KeyUse
@@ -403,15 +407,22 @@ class _Judged:
     lifetime: float
     skew: float
     propagation: float
-    by_policy: bool
+    ring: Keyring | None
 
     def allowed_at(self) -> float:
-        """Return from when on a retired or revoked key may go: C3 of ``keyring.rotation``."""
+        """Return from when on a retired or revoked key may go: C3 of ``keyring.rotation``; ``inf`` if nothing tells."""
         if self.state == "revoked":
             return self.states["revoked"] + self.propagation + self.lifetime + self.skew
-        sealed = max(self.use.last_sealed or -inf, self.states["retired"])
-        planned = -inf if self.by_policy or self.use.prune_after is None else self.use.prune_after
-        return max(sealed + self.lifetime + self.skew, planned, self.depends_until or -inf)
+        known = None if self.ring is None else self.ring.find(self.use.kid)
+        if self.ring is not None and known is not None:
+            gone = prunable_at(self.ring, known, self.use) or inf
+        else:
+            kept = self.lifetime + self.skew
+            gone = max(self.use.last_sealed or 0.0, self.states.get("retired", 0.0)) + kept
+            gone = max(gone, self.use.prune_after or 0.0)
+            if self.use.last_opened is not None and self.use.last_opened >= gone:
+                gone = self.use.last_opened + kept  # by somebody whose log is missing: as in ``audit.fleet``
+        return max(gone, self.depends_until or 0.0)
 
     @property
     def depends_until(self) -> float | None:

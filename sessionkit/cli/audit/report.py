@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -12,20 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from sessionkit.audit.log import clean
 from sessionkit.audit.reading import LogReader
-from sessionkit.audit.trace import Links, trace
+from sessionkit.audit.trace import trace
+from sessionkit.cli.logs import Logs, kept_stdin, reading
 from sessionkit.cli.output import AsJson, console, errors, failing, now, refuse, say
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.report.findings import details, duration, shown
 from sessionkit.report.survey import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from typing import IO
 
     from rich.console import RenderableType
 
@@ -38,9 +37,7 @@ MOST = 10
 
 
 def report(
-    logs: Annotated[
-        list[str], typer.Argument(metavar="LOG…", help="Logs of JSON lines, also compressed by gzip; '-' reads stdin.")
-    ],
+    logs: Logs,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with charts to this file.")] = None,
     keyring: Annotated[
         Path | None, typer.Option("--keyring", help="The keyring file, for its policy: the answers get exact.")
@@ -57,17 +54,12 @@ def report(
     build = None if html is None else _page(html, logs, as_json=as_json)
     with failing(as_json=as_json):
         ring = None if keyring is None else Keyring.load(keyring)
-        if session is not None and "-" in logs:
-            refuse("--session reads a log twice, and stdin comes once. Name files.", as_json=as_json)
-        survey, links = Survey(until=inf if at is None else moment), Links()
-        with _progress() as (begin, advance):
-            reader = LogReader(logs, progress=advance)
-            begin(reader.size)
-            for event in reader:
-                survey.add(event)
-                if session is not None:
-                    links.add(event)
-        lived = [] if session is None else trace(LogReader(logs), links.of(session))
+    survey = Survey(until=inf if at is None else moment)
+    # A session's life takes more than one look at a log.
+    with kept_stdin(logs if session is not None else ()) as stdin:
+        with reading(logs, as_json=as_json, stdin=stdin) as reader:
+            survey.feed(reader)
+        lived = [] if session is None else _life(session, logs, stdin, as_json=as_json)
     lived = [event for event in lived if event["timestamp"] <= survey.until]
     findings = survey.findings(reader, moment, ring=ring, session=session, trace=lived)
     if html is not None and build is not None:
@@ -78,6 +70,18 @@ def report(
         say("", findings.as_json(), as_json=True)
     else:
         console.print(summary(findings), soft_wrap=False)
+
+
+def _life(session: str, logs: Sequence[str], stdin: IO[bytes] | None, *, as_json: bool) -> list[dict[str, Any]]:
+    """Return the events of a session, over all the ids it has had."""
+
+    def select(needles: Sequence[bytes]) -> list[dict[str, Any]]:
+        if stdin is not None:
+            stdin.seek(0)
+        with failing(as_json=as_json):
+            return list(LogReader(logs, stdin=stdin).having(needles))
+
+    return trace(session, select)[1]
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -107,21 +111,6 @@ def _write(path: Path, text: str, *, as_json: bool) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         refuse(f"{path}: cannot be written ({error.strerror}).", as_json=as_json)
-
-
-# --- progress ---------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
-    """Show on a terminal how far a log has been read: what tells the size, and what tells the octets so far."""
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("reading", total=None)
-        yield (
-            lambda size: progress.update(task, total=size or None),
-            lambda octets: progress.update(task, completed=octets),
-        )
 
 
 # --- in the terminal --------------------------------------------------------------------------------------------------
