@@ -16,20 +16,13 @@ def propagation: 300;
 # Unix seconds of a time with or without fractions of a second; jq's own fromdate takes none.
 def seconds:
   if . == null then null
-  else capture("^(?<whole>[^.Z]+)(?<fraction>\\.[0-9]+)?Z$")
-    | (.whole + "Z" | fromdateiso8601) + (.fraction // "0" | if startswith(".") then "0" + . else . end | tonumber)
+  else (.[0:19] + "Z" | fromdateiso8601) + (.[19:-1] | if . == "" then 0 else "0" + . | tonumber end)
   end;
 
 def date: if . == null then null else (floor | todate) end;
 
-def latest(other): [., other] | max;  # null comes before any number
-
-def earliest(other): [., other] | map(select(. != null)) | min;
-
 # Our events in the raw lines of a log.
 def log(lines): lines | fromjson? | select(type == "object" and .component == "sessionkit") | .at = (.timestamp | seconds);
-
-def states: ["staged", "active", "retired", "revoked", "pruned"];
 
 def reason_of($event):
   (.reason // "others") | if $event == "session.use_after_expire" then "expired_" + . else . end;
@@ -40,97 +33,127 @@ def is_life: IN("actor.started", "actor.restarted", "actor.inline", "actor.faile
 
 def is_written: IN("session.created", "session.renewed", "session.regenerated", "session.rekeyed", "session.updated");
 
-# One pass over a log; every question but the last is asked of what comes of it.
+# What sessions, keys, workers and refusals come to; every question but the last is asked of it. Groups, not one big object
+# that grows: jq copies an object that it changes.
 def summed(events):
-  reduce events as $e (
-    {keys: {}, sessions: {}, workers: {}, refused: {}, lifetime: 0, ended: null};
-    .ended = (.ended | latest($e.at))
-    | .workers[$e.instance].last_seen = (.workers[$e.instance].last_seen | latest($e.at))
-    | if $e.digest then
-        .workers[$e.instance].ring = (.workers[$e.instance].ring | latest([$e.at, $e.generation, $e.digest]))
-      else . end
-    | if $e.event | is_life then
-        .workers[$e.instance].life = (.workers[$e.instance].life | latest([$e.at, $e.event == "actor.stopped"]))
-      else . end
-    | if $e.event | is_written then
-        ($e.expires_at | seconds) as $until
-        | .keys[$e.kid].sealed = (.keys[$e.kid].sealed | latest($e.at))
-        | .sessions[$e.session_ref].written = (.sessions[$e.session_ref].written | latest([$e.at, $e.kid]))
-        | .sessions[$e.session_ref].until = (.sessions[$e.session_ref].until | latest($until // $e.at))
-        | .lifetime = (.lifetime | latest(($until // $e.at) - $e.at))
-      else . end
-    | if $e.event == "session.destroyed" then
-        .sessions[$e.session_ref].over = (.sessions[$e.session_ref].over | latest($e.at))
-      elif $e.event == "session.regenerated" then
-        .sessions[$e.previous_session_ref].over = (.sessions[$e.previous_session_ref].over | latest($e.at))
-      elif $e.event == "session.rekeyed" then
-        .keys[$e.previous_kid].opened = (.keys[$e.previous_kid].opened | latest($e.at))
-      elif $e.event | IN("session.expired", "session.use_after_expire") then
-        ($e.at - $e.expired_for) as $deadline
-        | .sessions[$e.session_ref].until = (.sessions[$e.session_ref].until | latest($deadline))
-        | .sessions[$e.session_ref].expired =
-            (.sessions[$e.session_ref].expired | latest(if $e.reason == "absolute" then infinite else $deadline end))
-      elif $e.event | startswith("keyring.key_") then
-        (if $e.event == "keyring.key_pruned" then "pruned" else $e.state end) as $state
-        | .keys[$e.kid].states[$state] = (.keys[$e.kid].states[$state] | earliest($e.at))
-        | .keys[$e.kid].label = (.keys[$e.kid].label | latest([$e.at, $e.label]))
-        | .keys[$e.kid].prune_after = (.keys[$e.kid].prune_after | latest($e.prune_after | seconds))
-        | .keys[$e.kid].opened = (.keys[$e.kid].opened | latest($e.last_opened_at | seconds))
-        | .keys[$e.kid].sealed = (.keys[$e.kid].sealed | latest($e.last_sealed_at | seconds))
-      else . end
-    | if $e.event | is_refusal then
-        ([$e.event, ($e | reason_of($e.event)), $e.client_ref] | tojson) as $kind
-        | .refused[$kind].count += 1
-      elif $e.event == "audit.summary" and ($e.summarised | is_refusal) then
-        ([$e.summarised, ($e | reason_of($e.summarised)), $e.client_ref] | tojson) as $kind
-        | .refused[$kind].count += $e.count
-        | .refused[$kind].summed += $e.count
-      else . end
-  )
-  | .keys |= map_values(
-      .label |= (if . == null then null else .[1] end)
-      | .state = (.states // {} | to_entries | max_by([.value, (.key as $state | states | index([$state]))]) | .key)
-    );
+  [events] as $all
+  | {
+      ended: ([$all[].at] | max),
+      lifetime: ([$all[] | select(.expires_at != null) | (.expires_at | seconds) - .at] | max // 0),
+      sessions: (
+        [
+          $all[]
+          | if .event | is_written then
+              {ref: .session_ref, written: [.at, .kid], until: ((.expires_at | seconds) // .at)}
+            elif .event == "session.destroyed" then {ref: .session_ref, over: .at}
+            elif .event | IN("session.expired", "session.use_after_expire") then
+              (.at - .expired_for) as $deadline
+              | {ref: .session_ref, until: $deadline, expired: (if .reason == "absolute" then infinite else $deadline end)}
+            else empty end,
+            (select(.event == "session.regenerated") | {ref: .previous_session_ref, over: .at})
+        ]
+        | group_by(.ref)
+        | map({
+            ref: .[0].ref,
+            written: (map(.written) | max),
+            until: (map(.until) | max),
+            over: (map(.over) | max),
+            expired: (map(.expired) | max)
+          })
+      ),
+      keys: (
+        [
+          $all[]
+          | if .event | startswith("keyring.key_") then
+              (if .event == "keyring.key_pruned" then "pruned" else .state end) as $state
+              | {
+                  kid,
+                  state: [.generation, .event != "keyring.key_usage", .at, $state],
+                  since: {($state): .at},
+                  label: (if .label == null then null else [.at, .label] end),
+                  prune_after: (.prune_after | seconds),
+                  opened: (.last_opened_at | seconds),
+                  sealed: (.last_sealed_at | seconds)
+                }
+            elif .active_kid != null then
+              {kid: .active_kid, state: [.generation, true, .at, "active"], since: {active: .at}}
+            elif .event | is_written then {kid, sealed: .at}
+            else empty end,
+            (select(.event == "session.rekeyed") | {kid: .previous_kid, opened: .at})
+        ]
+        | group_by(.kid)
+        | map({
+            kid: .[0].kid,
+            state: (map(.state) | max | .[3]?),
+            label: (map(.label) | max | .[1]?),
+            retired: (map(.since.retired | values) | min),
+            revoked: (map(.since.revoked | values) | min),
+            prune_after: (map(.prune_after) | max),
+            opened: (map(.opened) | max),
+            sealed: (map(.sealed) | max)
+          })
+      ),
+      workers: (
+        $all
+        | group_by(.instance)
+        | map({
+            instance: .[0].instance,
+            last_seen: (map(.at) | max),
+            ring: (map(select(.digest != null) | [.at, .generation, .digest]) | max),
+            life: (map(select(.event | is_life) | [.at, .event == "actor.stopped"]) | max)
+          })
+      ),
+      refused: (
+        [
+          $all[]
+          | if .event | is_refusal then {event, reason: reason_of(.event), client_ref, count: 1, summed: 0}
+            elif .event == "audit.summary" and (.summarised | is_refusal) then
+              {event: .summarised, reason: reason_of(.summarised), client_ref, count, summed: .count}
+            else empty end
+        ]
+        | group_by([.event, .reason, .client_ref])
+        | map(.[0] + {count: (map(.count) | add), summed: (map(.summed) | add)})
+        | sort_by(-.count)
+      )
+    };
 
 # 1. Which sessions still depend on a retired key, and until when?
 def dependants($moment):
   . as $all
-  | [
-      .sessions
-      | to_entries[]
-      | .value as $session
-      | select($session.written != null and ($session.over == null or $session.over < $session.written[0]))
-      | select($session.expired == null or $session.expired < $session.until - 1)
-      | $all.keys[$session.written[1]] as $key
+  | (reduce .keys[] as $key ({}; .[$key.kid] = $key)) as $keys
+  | .sessions
+  | map(
+      select(.written != null and (.over == null or .over < .written[0]))
+      # A cookie that expired ends a session only if it was its newest; a second is lost to rounding.
+      | select(.expired == null or .expired < .until - 1)
+      | $keys[.written[1]] as $key
       | select($key.state | IN("retired", "pruned"))
       | {
-          kid: $session.written[1],
+          kid: $key.kid,
           label: $key.label,
-          session_ref: .key,
-          until: ([$session.until + skew, $key.sealed + $all.lifetime + skew] | max)
+          session_ref: .ref,
+          until: ([.until + skew, $key.sealed + $all.lifetime + skew] | max)
         }
       | select(.until > $moment)
-    ]
+    )
   | sort_by([.kid, .until, .session_ref]);
 
 # 2. How long since a key was last used?
 def last_use($moment):
   .keys
-  | to_entries
   | map(
-      ([.value.opened, .value.sealed] | max) as $used
-      | {kid: .key, label: .value.label, state: .value.state, last_used: ($used | date)}
+      ([.opened, .sealed] | max) as $used
+      | {kid, label: .label, state, last_used: ($used | date)}
       | .unused_for = (if $used == null then null else $moment - $used end)
     );
 
 def live($moment):
   ([.ended, $moment] | min) as $ended
   | .workers
-  | to_entries
   | map(
       # Two hours without a word are the end of a process: each says something every hour, however idle it is.
-      select(.value.last_seen >= $ended - 7200 and (.value.life == null or (.value.life[1] | not)))
-      | {instance: .key, digest: .value.ring[2], generation: .value.ring[1]}
+      select(.last_seen >= $ended - 7200 and (.life == null or (.life[1] | not)))
+      | {instance, digest: .ring[2]?, generation: .ring[1]?}
     );
 
 # 5. Do all workers run the same ring? One entry for each digest among the live ones; one in all means yes.
@@ -145,37 +168,23 @@ def workers($moment):
 def pruning($moment):
   . as $all
   | (workers($moment) | length <= 1) as $agree
-  | dependants($moment) as $dependants
+  | (dependants($moment) | group_by(.kid) | reduce .[] as $same ({}; .[$same[0].kid] = ($same | map(.until) | max))) as $until
+  | ($all.lifetime + skew) as $kept
   | .keys
-  | to_entries
   | map(
-      select(.value.state | IN("retired", "revoked"))
-      | .key as $kid
-      | .value as $key
+      select(.state | IN("retired", "revoked"))
+      | ([([.sealed, .retired] | max) + $kept, .prune_after] | max) as $gone
       | (
-          if $key.state == "revoked" then $key.states.revoked + propagation + $all.lifetime + skew
-          else [
-            ([$key.sealed, $key.states.retired] | max) + $all.lifetime + skew,
-            $key.prune_after,
-            ($dependants[] | select(.kid == $kid) | .until)
-          ] | max
+          if .state == "revoked" then .revoked + propagation + $kept
+          # Opened after its last session should have ended: sealed by somebody whose log is missing.
+          else [if .opened != null and .opened >= $gone then .opened + $kept else $gone end, $until[.kid]] | max
           end
         ) as $allowed
-      | {kid: $kid, label: $key.label, state: $key.state, allowed_at: ($allowed | date)}
-      | .safe = ($agree and $moment >= $allowed)
+      | {kid, label: .label, state, allowed_at: ($allowed | date), safe: ($agree and $moment >= $allowed)}
     );
 
 # 4. Who tampers? Counts by reason and client, of what was written in full and of what was only summed up.
-def refusals:
-  .refused
-  | to_entries
-  | map(
-      .value as $counts
-      | .key
-      | fromjson
-      | {event: .[0], reason: .[1], client_ref: .[2], count: $counts.count, summed: ($counts.summed // 0)}
-    )
-  | sort_by(-.count);
+def refusals: .refused;
 
 # 6. What happened to one session, also under the references it had before and after?
 def trace(events; $reference):

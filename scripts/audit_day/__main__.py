@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_SECONDS, MOST_MEGABYTES, MOST_ATTACK_LINES = 20.0, 500.0, 5_000
-"""What the report on a day of a million lines may take, and what the attack may write."""
+"""What the report on a day of a million lines may take, and what the attack may write. Judged are seconds of processor
+time: the report runs on one thread, and on a machine of its own both figures are the same."""
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1_024
 """Octets that ``ru_maxrss`` counts in."""
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
 
     started = time.perf_counter()
     with log.open("wb") as file:
-        day = Day(Plan(options.lines, options.forged, options.attack, options.seed), file)
+        day = Day(Plan(options.lines, options.forged, options.attack, seed=options.seed), file)
         truth = day.play()
     day.write_keyring(keyring)
     console.print(
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     for name, ran in (("JSON", whole), ("JSON and page", with_page)):
         told = f"{ran.seconds:.1f} s ({ran.processor:.1f} s of processor), {ran.megabytes:.0f} MB"
-        verdicts.append(Verdict(0, name, ran.seconds < MOST_SECONDS and ran.megabytes < MOST_MEGABYTES, told))
+        verdicts.append(Verdict(0, name, ran.processor < MOST_SECONDS and ran.megabytes < MOST_MEGABYTES, told))
     _print(console, verdicts)
     console.print(f"The page: {page}, {page.stat().st_size / 1e3:,.0f} kB", soft_wrap=True)
     return 0 if all(verdict.right for verdict in verdicts) else 1

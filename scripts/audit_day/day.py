@@ -61,12 +61,12 @@ POLICY_LIFETIME = 4 * HOUR
 POLICY = Policy(propagation=300.0, skew=60.0, token_lifetime=POLICY_LIFETIME)
 
 TALLY = 60.0
-"""Seconds between two tallies of a worker, as the service takes them; every sixtieth names all keys."""
+"""Seconds between two tallies of a worker, as the service takes them."""
 
 THINKING = 1_500.0
 """Seconds between two visits of one browser, on average."""
 
-LINES_A_SESSION = 2.3
+LINES_A_SESSION = 1.8
 """Lines that one visitor is good for, roughly: more visitors come than that, so that there are never too few lines."""
 
 REASONS = (("bad_tag", 70), ("malformed", 20), ("unknown_key", 10))
@@ -81,7 +81,7 @@ LOGOUTS, LOGINS, RENEWALS = 0.12, 0.25, 0.15
 FORGOTTEN = 0.15
 """Share of the visitors who come back when it is too late."""
 
-WATCHED, TRACES = 400, 5
+WATCHED, TRACES = 2_000, 5
 """Sessions of which every line is remembered, about; and those with the longest histories, which are asked about."""
 
 
@@ -93,12 +93,14 @@ class Plan:
         lines: of visitors and workers, at least.
         forged: cookies of the attack.
         attack: seconds it lasts.
+        tally: seconds between two tallies of a worker; every hour one names all keys.
         seed: of all chance.
     """
 
     lines: int = 1_000_000
     forged: int = 200_000
     attack: float = 600.0
+    tally: float = TALLY
     seed: int = 7
 
 
@@ -284,8 +286,8 @@ class Day:
         self._follow(self._arrivals(), self._arrive)
         self._follow(self._attack(), partial(self._forge, by_attacker=True))
         self._follow(self._mishaps(), partial(self._forge, by_attacker=False))
-        for number in range(1, int(DAY / TALLY) + 1):
-            self._at(MIDNIGHT + number * TALLY, self._tally)
+        for number in range(1, int(DAY / self._plan.tally) + 1):
+            self._at(MIDNIGHT + number * self._plan.tally, self._tally)
         end = MIDNIGHT + DAY
         while self._agenda and self._agenda[0][0] <= end:
             when, _, do, what = heappop(self._agenda)
@@ -375,7 +377,7 @@ class Day:
     def _tally(self) -> None:
         for worker in self._serving():
             worker.rounds += 1
-            self._tell_use(worker, everything=worker.rounds % 60 == 0)
+            self._tell_use(worker, everything=worker.rounds * self._plan.tally % HOUR == 0)
 
     def _tell_use(self, worker: _Worker, *, everything: bool) -> None:
         used, worker.use = worker.use, {}
@@ -387,7 +389,7 @@ class Day:
                 state=worker.states[kid].value,
                 digest=worker.ring.digest,
                 generation=worker.ring.generation,
-                window=TALLY,
+                window=self._plan.tally,
                 opened=use.opened,
                 sealed=use.sealed,
                 rekeyed_from=use.rekeyed_from,

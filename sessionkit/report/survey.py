@@ -362,8 +362,11 @@ class Survey:
             why.append(
                 "It opens nothing any more; its entry tells refused cookies from unknown ones until the last ended."
             )
-        if key.lifetime <= 0 or allowed == inf:
+        if key.lifetime <= 0:
             why.append("The log does not tell how long a session lives: give --keyring.")
+        elif allowed == inf:
+            why.append("The keyring does not tell when it was retired.")
+        if key.lifetime <= 0 or allowed == inf:
             return Pruning(safe=Safety.UNKNOWN, allowed_at=None, why=tuple(why))
         if key.at < allowed:
             why.append(f"A cookie under it may live until {shown(allowed)}.")

@@ -89,8 +89,9 @@ def _life(session: str, logs: Sequence[str], stdin: IO[bytes] | None, *, as_json
 
 def _page(path: Path, logs: Sequence[str], *, as_json: bool) -> Callable[..., str]:
     """Return what builds a page; refuse before a long log is read if it could not be built or kept."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        refuse(f"{path}: no page can be written there. Name a file in a folder that exists.", as_json=as_json)
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        refuse(f"{path}: no page can be written there. Name a file in a folder that exists and may be written.", as_json=as_json)
     if path.exists() and any(log != "-" and Path(log).exists() and path.samefile(log) for log in logs):
         refuse(f"{path}: is one of the logs. Name another file for the page.", as_json=as_json)
     try:
