@@ -1,7 +1,7 @@
 """Makes the day: visitors, workers, rotations, a leaked key and an attack, in the order of one virtual clock.
 
 What is real: the events, the audit log with its level gate, its aggregation and its JSON renderer, the references, the
-rings and every step from one to the next. What is played: browsers, and what a backend would decide about their cookies.
+rings and every step from one to the next. What is played: browsers, and what a backend would decide on their cookies.
 Nothing is sealed, so that a million lines take a minute instead of an hour.
 
 The plan, in hours after midnight:

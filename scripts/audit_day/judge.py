@@ -24,7 +24,7 @@ BOUND = (POLICY.token_lifetime or 0.0) + POLICY.skew
 """Seconds after its sealing at which a cookie has ended on every clock."""
 
 RELOADING = 10.0
-"""Seconds within which workers reload: the log tells a state when the first of them has it, the ring when it was made."""
+"""Seconds within which workers reload: the log tells a state when the first has it, the ring when it was made."""
 
 ROUNDING = 0.0015
 """Seconds: the log has milliseconds."""

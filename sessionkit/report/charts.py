@@ -3,17 +3,18 @@
 Rules of this file:
 
 * Colours are variables of the page's style sheet (``var(--s0)``), so that one picture serves light, dark and print.
-* Each chart is drawn twice, for a wide page and for a phone: text that is scaled down cannot be read. The page shows one.
-* A picture goes through ``_tamed`` before it goes anywhere: what is not a shape, a text or a title is taken out. Names in
-  a log are other people's words, and no script, link or foreign element gets into the page by way of a chart.
+* Each chart is drawn twice, for a wide page and for a phone: text that is scaled down cannot be read. The page shows
+  one of the two.
+* A picture goes through ``_tamed`` before it goes anywhere: what is not a shape, a text or a title is taken out. Names
+  in a log are other people's words, and no script, link or foreign element gets into the page by way of a chart.
 * To a screen reader a chart is one picture with one sentence; its numbers stand in a table beside it. Marks carry a
   title, which a pointer shows.
 
 Why Vega-Lite, drawn by vl-convert. Measured with one chart of 288 points by 4 series, on one of two cores that had much
-else to do: 44 kB a picture, no script, 1.3 s for the first and 0.27 s for each further one. A page by plotly has 4.9 MB, one
-that carries Vega's own script 0.95 MB, and both run JavaScript, which a page made of hostile strings should forbid. pygal
-(69 kB, 0.06 s) and matplotlib (64 kB, 0.4 s) draw still pictures too; pygal has no bars with a start and an end along a
-time axis, matplotlib no colours that a page can change. altair would write the same JSON, and take 3 s more to check it.
+else to do: 44 kB a picture, no script, 1.3 s for the first and 0.27 s for each further one. A page by plotly has 4.9 MB,
+one that carries Vega's own script 0.95 MB, and both run JavaScript, which a page made of hostile strings should forbid.
+pygal (69 kB, 0.06 s) and matplotlib (64 kB, 0.4 s) draw still pictures too; pygal has no bars with a start and an end
+along a time axis, matplotlib no colours that a page can change. altair would write the same JSON, and take 3 s more.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import re
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
-from zlib import crc32
 from xml.etree import ElementTree as ET
+from zlib import crc32
 
 import vl_convert
 
@@ -64,7 +65,7 @@ _TIMES = (
     (600.0, "utcFormat(datum.value, '%H:%M:%S')"),
     (
         172_800.0,
-        "utcFormat(datum.value, '%H:%M') == '00:00' ? utcFormat(datum.value, '%b %e') : utcFormat(datum.value, '%H:%M')",
+        "utcFormat(datum.value, utchours(datum.value) + utcminutes(datum.value) ? '%H:%M' : '%b %e')",
     ),
     (inf, "utcFormat(datum.value, '%b %e')"),
 )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sessionkit.audit.events import CATALOGUE, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from sessionkit.report.timeline import Timeline
 

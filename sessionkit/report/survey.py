@@ -212,7 +212,9 @@ class Survey:
         lifetime = usage.lifetime if policy is None or policy.token_lifetime is None else policy.token_lifetime
         skew = SKEW if policy is None else policy.skew
         workers = self._workers(at, ring)
-        keys = [self._key(use, at, lifetime, skew, workers, ring) for use in usage.keys.values()]
+        keys = [
+            self._key(use, at, lifetime=lifetime, skew=skew, workers=workers, ring=ring) for use in usage.keys.values()
+        ]
         keys.sort(key=lambda key: (key.lives[0].start if key.lives else inf, key.kid))
         enough = self._windows[0] > 0 and self._windows[1] / self._windows[0] * _FINE <= self._end - (
             usage.since or 0.0
@@ -287,7 +289,7 @@ class Survey:
     # --- one key ------------------------------------------------------------------------------------------------------
 
     def _key(
-        self, use: KeyUse, at: float, lifetime: float, skew: float, workers: Workers, ring: Keyring | None
+        self, use: KeyUse, at: float, *, lifetime: float, skew: float, workers: Workers, ring: Keyring | None
     ) -> KeyFinding:
         states = self._states(use)
         state = _UNTOLD if use.state is None else use.state
@@ -347,16 +349,20 @@ class Survey:
 
     def _pruning(self, key: _Judged, workers: Workers) -> Pruning:
         """Answer question 3, with every reason for the answer."""
-        if key.state in {"active", "staged"}:
-            return Pruning(
-                safe=Safety.NO, allowed_at=None, why=(f"It is {key.state}: only what is retired is pruned.",)
-            )
-        if key.state == "pruned":
-            gone = f"It was pruned at {shown(key.states['pruned'])}."
-            return Pruning(safe=Safety.GONE, allowed_at=None, why=(gone, *key.dependants()))
-        if key.state == _UNTOLD:
-            return Pruning(safe=Safety.UNKNOWN, allowed_at=None, why=("The log does not tell its state.",))
-        allowed = key.allowed_at()
+        match key.state:
+            case "active" | "staged":
+                why = [f"It is {key.state}: only what is retired is pruned."]
+                return Pruning(safe=Safety.NO, allowed_at=None, why=tuple(why))
+            case "pruned":
+                gone = f"It was pruned at {shown(key.states['pruned'])}."
+                return Pruning(safe=Safety.GONE, allowed_at=None, why=(gone, *key.dependants()))
+            case "retired" | "revoked":
+                return self._judgement(key, key.allowed_at(), workers)
+            case _:
+                return Pruning(safe=Safety.UNKNOWN, allowed_at=None, why=("The log does not tell its state.",))
+
+    @staticmethod
+    def _judgement(key: _Judged, allowed: float, workers: Workers) -> Pruning:
         why = [] if key.state == "revoked" else key.dependants()
         if key.state == "revoked" and key.at < allowed:
             why.append(

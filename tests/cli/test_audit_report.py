@@ -196,7 +196,9 @@ def test_the_keyring_tells_the_policy(command: Command, log: str) -> None:
     command.keyring("init", "--token-lifetime", "7200")
     facts = command("audit", "report", log, "--keyring", str(command.path), "--json", *AT).facts
     assert (facts["lifetime"], facts["lifetime_from"]) == (7200.0, "keyring")
-    assert "(as the keyring says)" in " ".join(command("audit", "report", log, "--keyring", str(command.path)).out.split())
+    assert "(as the keyring says)" in " ".join(
+        command("audit", "report", log, "--keyring", str(command.path)).out.split()
+    )
 
 
 def test_nothing_in_a_log_reaches_the_terminal_raw(command: Command, tmp_path: Path) -> None:

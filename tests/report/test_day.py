@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import jq
 import pytest
-from typer.testing import CliRunner
-
 from audit_day.day import ATTACKERS, DAY, LAGGING_AT, MIDNIGHT, REASONS, Day, Plan, Truth
 from audit_day.judge import judge, judge_lagging
+from typer.testing import CliRunner
+
 from sessionkit.cli.app import app
 from sessionkit.report.findings import shown
 from tests.test_architecture import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
 CONFIG = ROOT / "config"
@@ -83,7 +83,9 @@ def test_the_day_has_what_is_asked_about(played: Played) -> None:
     assert len(truth.hanging[truth.kids["third"]]) > 100
     assert len(set(truth.lagging.values())) == 2
     assert len(set(truth.rings.values())) == 1
-    assert {"session.created", "session.regenerated", "session.rekeyed"} <= {name for name, _ in truth.traces[played.session]}
+    assert {"session.created", "session.regenerated", "session.rekeyed"} <= {
+        name for name, _ in truth.traces[played.session]
+    }
 
 
 def test_the_attack_wrote_few_lines(played: Played) -> None:
@@ -174,9 +176,7 @@ def asked(played: Played, question: str) -> Any:
 def jq_answered(played: Played) -> dict[str, Any]:
     """Return the answers of the queries for jq by name."""
     at = f"{NEXT_MIDNIGHT:.0f}"
-    questions = ", ".join(
-        f"{name}: {name}({at})" for name in ("dependants", "last_use", "pruning", "workers")
-    )
+    questions = ", ".join(f"{name}: {name}({at})" for name in ("dependants", "last_use", "pruning", "workers"))
     answers: dict[str, Any] = asked(played, f"summed(log(.[])) | {{{questions}, refusals: refusals}}")
     answers["trace"] = asked(played, f'trace(log(.[]); "{played.session}")')
     return answers
@@ -202,7 +202,9 @@ def test_queries_tell_the_same_dependants(
     assert by_duckdb == told
     by_jq = {(row["kid"], row["session_ref"]): row["until"] for row in jq_answered["dependants"]}
     assert set(by_jq) == set(told)
-    assert {_whole(shown(until)) for until in by_jq.values()} == {_whole(until).replace("T", " ") for until in told.values()}
+    assert {_whole(shown(until)) for until in by_jq.values()} == {
+        _whole(until).replace("T", " ") for until in told.values()
+    }
 
 
 def test_queries_tell_the_same_last_use(
@@ -232,7 +234,9 @@ def test_queries_judge_alike(
         if key["state"] in {"retired", "revoked"}
     }
     assert {safe for _, safe in told.values()} == {True, False}
-    assert {row["label"]: (f"{row['allowed_at']:%Y-%m-%dT%H:%M:%SZ}", row["safe"]) for row in answered["pruning"]} == told
+    assert {
+        row["label"]: (f"{row['allowed_at']:%Y-%m-%dT%H:%M:%SZ}", row["safe"]) for row in answered["pruning"]
+    } == told
     assert {row["label"]: (row["allowed_at"], row["safe"]) for row in jq_answered["pruning"]} == told
 
 
@@ -242,9 +246,7 @@ def test_queries_count_alike(
     """Question 4: what was only summed up included."""
 
     def counted(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str | None], tuple[int, int]]:
-        return {
-            (row["event"], row["reason"], row["client_ref"]): (row["count"], row["summed"] or 0) for row in rows
-        }
+        return {(row["event"], row["reason"], row["client_ref"]): (row["count"], row["summed"] or 0) for row in rows}
 
     told = counted(without_ring["refusals"]["kinds"])
     assert counted(answered["refusals"]) == told
@@ -256,7 +258,9 @@ def test_queries_see_the_same_workers(
 ) -> None:
     """Question 5: those that are live, by ring."""
     live = sorted(worker["instance"] for worker in without_ring["workers"]["all"] if worker["live"])
-    assert [(row["digest"], row["instances"]) for row in answered["workers"]] == [(without_ring["workers"]["digest"], live)]
+    assert [(row["digest"], row["instances"]) for row in answered["workers"]] == [
+        (without_ring["workers"]["digest"], live)
+    ]
     assert [(row["digest"], sorted(row["instances"])) for row in jq_answered["workers"]] == [
         (without_ring["workers"]["digest"], live)
     ]

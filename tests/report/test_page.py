@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sessionkit.audit.events import Event
 
-HOSTILE = "</svg></style><script>alert('\"x\")</script><img src=x onerror=alert(1)>\x1b[31m\u202e&{{7*7}}"
+HOSTILE = '</svg></style><script>alert(\'"x")</script><img src=x onerror=alert(1)>\x1b[31m\u202e&{{7*7}}'
 OLD, NEW = "0a0a0a0a", "0b0b0b0b"
 
 VOID = frozenset({"meta", "br", "link", "img", "input", "hr"})
@@ -41,17 +41,21 @@ class Elements(HTMLParser):
         assert self._open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take an element that has an end."""
         self.found.append((tag, dict(attrs)))
         if tag not in VOID:
             self._open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take an element that is its own end."""
         self.found.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
+        """Take an end: of the element that was opened last."""
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
+        """Take text."""
         self.text.append(data)
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
@@ -116,7 +120,9 @@ def test_the_page_loads_and_runs_nothing() -> None:
     """It has no script, no address of anything else, and forbids itself both, whatever gets in."""
     elements = Elements(plain())
     assert not {"script", "link", "img", "iframe", "object", "base", "form"} & {tag for tag, _ in elements.found}
-    policies = [meta["content"] for meta in elements.named("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    policies = [
+        meta["content"] for meta in elements.named("meta") if meta.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
     for tag, attributes in elements.found:
         for name, value in attributes.items():
@@ -143,7 +149,14 @@ def test_the_page_answers() -> None:
         "Key changes 1 second (0b0b0b0b) seals now.",
     ):
         assert words in said
-    for title in ("Key lives", "Share of traffic by key", "Sessions over time", "By reason", "By client", "Rings in force"):
+    for title in (
+        "Key lives",
+        "Share of traffic by key",
+        "Sessions over time",
+        "By reason",
+        "By client",
+        "Rings in force",
+    ):
         assert f"<h3>{title}</h3>" in text
     assert text.count('<div class="wide">') == text.count('<div class="narrow">') == 7
 
@@ -170,7 +183,12 @@ def test_pictures_are_told_apart_and_told() -> None:
     pictures = [svg for svg in elements.named("svg") if svg.get("role") == "img"]
     assert len(pictures) == 14
     assert all(svg.get("aria-label") for svg in pictures)
-    used_ids = {match for _, found in elements.found for value in found.values() for match in re.findall(r"url\(#(.*?)\)", value or "")}
+    used_ids = {
+        match
+        for _, found in elements.found
+        for value in found.values()
+        for match in re.findall(r"url\(#(.*?)\)", value or "")
+    }
     assert used_ids <= set(ids)
 
 
@@ -253,7 +271,11 @@ def test_more_keys_than_colours() -> None:
     book = Book()
     for number in range(12):
         book(loaded(f"d{number}", number, f"{number:08x}"), created(f"S{number}", f"{number:08x}"))
-        book(events.KeyActivated(kid=f"{number:08x}", label="same", state="active", digest=f"d{number}", generation=number))
+        book(
+            events.KeyActivated(
+                kid=f"{number:08x}", label="same", state="active", digest=f"d{number}", generation=number
+            )
+        )
         book.clock.advance(10)
     text = built(book)
     assert "same (0000000b)" in text

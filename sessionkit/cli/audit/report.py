@@ -54,14 +54,7 @@ def report(
     build = None if html is None else _page(html, logs, as_json=as_json)
     with failing(as_json=as_json):
         ring = None if keyring is None else Keyring.load(keyring)
-    survey = Survey(until=inf if at is None else moment)
-    # A session's life takes more than one look at a log.
-    with kept_stdin(logs if session is not None else ()) as stdin:
-        with reading(logs, as_json=as_json, stdin=stdin) as reader:
-            survey.feed(reader)
-        lived = [] if session is None else _life(session, logs, stdin, as_json=as_json)
-    lived = [event for event in lived if event["timestamp"] <= survey.until]
-    findings = survey.findings(reader, moment, ring=ring, session=session, trace=lived)
+    findings = _surveyed(logs, moment, ring, session, until=inf if at is None else moment, as_json=as_json)
     if html is not None and build is not None:
         text = build(findings, sources=[Path(log).name for log in logs], made_at=now())
         _write(html, text, as_json=as_json)
@@ -70,6 +63,20 @@ def report(
         say("", findings.as_json(), as_json=True)
     else:
         console.print(summary(findings), soft_wrap=False)
+
+
+def _surveyed(
+    logs: Sequence[str], at: float, ring: Keyring | None, session: str | None, *, until: float, as_json: bool
+) -> Findings:
+    """Read logs and come to findings; what was gathered on the way is forgotten before a page needs memory."""
+    survey = Survey(until=until)
+    # A session's life takes more than one look at a log.
+    with kept_stdin(logs if session is not None else ()) as stdin:
+        with reading(logs, as_json=as_json, stdin=stdin) as reader:
+            survey.feed(reader)
+        lived = [] if session is None else _life(session, logs, stdin, as_json=as_json)
+    lived = [event for event in lived if event["timestamp"] <= until]
+    return survey.findings(reader, at, ring=ring, session=session, trace=lived)
 
 
 def _life(session: str, logs: Sequence[str], stdin: IO[bytes] | None, *, as_json: bool) -> list[dict[str, Any]]:
@@ -91,7 +98,10 @@ def _page(path: Path, logs: Sequence[str], *, as_json: bool) -> Callable[..., st
     """Return what builds a page; refuse before a long log is read if it could not be built or kept."""
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        refuse(f"{path}: no page can be written there. Name a file in a folder that exists and may be written.", as_json=as_json)
+        refuse(
+            f"{path}: no page can be written there. Name a file in a folder that exists and may be written.",
+            as_json=as_json,
+        )
     if path.exists() and any(log != "-" and Path(log).exists() and path.samefile(log) for log in logs):
         refuse(f"{path}: is one of the logs. Name another file for the page.", as_json=as_json)
     try:
@@ -201,8 +211,7 @@ def _workers(findings: Findings) -> RenderableType:
         worker = next(one for one in workers.all if one.instance == name)
         text = f"{name} runs ring {worker.digest} (generation {worker.generation}), not {workers.digest}."
         parts.append(Text(clean(text, None), style="red"))
-    for name in workers.silent:
-        parts.append(Text(clean(f"{name} has not told which ring it runs."), style="red"))
+    parts += [Text(clean(f"{name} has not told which ring it runs."), style="red") for name in workers.silent]
     return Group(*parts)
 
 
