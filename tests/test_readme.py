@@ -5,7 +5,9 @@ A block is run if a comment ``<!-- run: NAME -->`` stands before it; every block
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -15,11 +17,16 @@ from typing import TYPE_CHECKING
 
 import generated
 import pytest
+import structlog
 
+from sessionkit.audit.verification import Verifier
+from sessionkit.canonical import SessionOutcome
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.testing import AsgiClient
+from tests.untouched import untouched
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,6 +101,43 @@ async def test_secret_in_code() -> None:
     assert (await client.get("/")).set_cookies[0].startswith(b"shop=")
 
 
+@pytest.fixture
+def set_up() -> Iterator[None]:
+    """Leave structlog and logging as they were."""
+    with untouched():
+        yield
+
+
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home", "set_up")
+@pytest.mark.parametrize("block", ["json", "logging"])
+async def test_audit_log_as_json(block: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Either set-up makes JSON lines of the audit log, where the text says that they go."""
+    (home / "config" / "logging.yaml").write_text((ROOT / "config" / "logging.yaml").read_text("utf-8"), "utf-8")
+    run(block)
+    client = AsgiClient(run("raw").app)
+    await client.get("/")
+    out = (home / "audit.log").read_text("utf-8") if block == "logging" else capsys.readouterr().out
+    told = [json.loads(line)["event"] for line in out.splitlines()]
+    assert told == ["keyring.loaded", "actor.inline", "session.created"]
+
+
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home", "set_up")
+async def test_own_line_about_a_request() -> None:
+    """The example's line, outside the middleware, tells of the session inside, in the words that the text lists."""
+    client = AsgiClient(run("canonical").app)
+    with structlog.testing.capture_logs() as captured:
+        async with client.lifespan():
+            for _ in range(2):
+                await client.get("/")
+    created, written = (line for line in captured if line["event"] == "request")
+    assert (created["session_outcome"], written["session_outcome"]) == ("created", "written")
+    assert created["session_ref"] == written["session_ref"]
+    [listed] = re.findall(r"`session_outcome` is one of ([^;]+);", README)
+    assert re.findall(r"`(\w+)`", listed) == [outcome.value for outcome in SessionOutcome]
+
+
 @pytest.mark.usefixtures("home")
 def test_rotation_in_five_minutes() -> None:
     """The commands of the README's rotation work as they stand, one after the other."""
@@ -111,6 +155,28 @@ def test_rotation_in_five_minutes() -> None:
         assert done.returncode == 0, done.stderr
     ring = Keyring.load("keyring.yaml")
     assert repr(ring) == "<Keyring gen 2: 1 active, 1 staged, 1 retired>"
+
+
+@pytest.mark.usefixtures("home")
+def test_tamper_evidence(capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's chain covers every line that is logged, and its end; an edit of the log is found."""
+    Path("chain.key").write_text("ab" * 32)
+    try:
+        chain = run("chain").chain
+        atexit.unregister(chain.close)
+        structlog.get_logger().info("order placed", total=12.5)
+        chain.close()
+    finally:
+        structlog.reset_defaults()
+    log, second = capsys.readouterr().out, Path("checkpoints.jsonl").read_bytes()
+    for text, expected in ((log, []), (log.replace("12.5", "1.25"), ["edited"])):
+        verifier = Verifier([bytes.fromhex("ab" * 32)], whole_stream=True)
+        verifier.checkpoint("checkpoints.jsonl", 1, second)
+        for number, line in enumerate(text.encode().splitlines(), 1):
+            verifier.feed("app.log", number, line)
+        report = verifier.report()
+        assert [finding.kind for finding in report.findings] == expected
+        assert [one.closed for one in report.chains] == [True]
 
 
 def test_all_python_is_run() -> None:

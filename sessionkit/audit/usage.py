@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["SILENT_AFTER", "Instance", "KeyUse", "Usage"]
+__all__ = ["INLINE_SILENT_AFTER", "SILENT_AFTER", "Instance", "KeyUse", "Usage"]
 
 SILENT_AFTER = 7_200.0
 """Seconds after which an instance that says nothing is taken for gone: two of the full tallies that each one that is
@@ -41,15 +41,21 @@ _GLIMPSE = -1e12
 _SAME = 1.0
 """Seconds within which two deadlines are one: the log rounds them."""
 
-_STOPPED, _FAILED, _SERVING = "stopped", "failed", "serving"
+INLINE_SILENT_AFTER = 120.0
+"""The same for one without a lifespan: it speaks each minute while it is used, and looks for a new ring before it
+serves again, so that nothing hangs on what it had when it spoke last."""
 
 _LIFE = {
-    "actor.started": _SERVING,
-    "actor.restarted": _SERVING,
-    "actor.inline": _SERVING,
-    "actor.failed": _FAILED,
-    "actor.stopped": _STOPPED,
+    "actor.inline": "inline",
+    "actor.started": "serving",
+    "actor.restarted": "serving",
+    "actor.failed": "failed",
+    "actor.stopped": "stopped",
+    "audit.chain_closed": "stopped",  # a hash chain has a name of its own, and says nothing but goodbye
 }
+"""What becomes of a process by an event; of several at one time the last of this order counts."""
+
+_LIVES = ("inline", "serving", "failed", "stopped")
 
 Event = dict[str, Any]
 
@@ -128,7 +134,7 @@ class Instance:
         digest: of the ring it last said to have in force; ``None`` if it never did.
         generation: likewise.
         told_at: when it said so.
-        life: ``serving``, ``failed`` or ``stopped``.
+        life: ``serving``, ``inline`` (without a lifespan), ``failed`` or ``stopped``.
         kids: keys it has spoken of.
     """
 
@@ -138,7 +144,7 @@ class Instance:
     digest: str | None = None
     generation: int = 0
     told_at: float = -inf
-    life: str = _SERVING
+    life: str = "serving"
     kids: set[str] = field(default_factory=set)
     _lived: tuple[float, int] = (-inf, 0)
 
@@ -150,14 +156,15 @@ class Instance:
 
     def lives(self, when: float, life: str) -> None:
         """Take in that it began or ceased to serve."""
-        # Of two at one time the later word of a life counts: an end.
-        rank = when, (_SERVING, _FAILED, _STOPPED).index(life)
+        rank = when, _LIVES.index(life)
         if rank >= self._lived:
             self._lived, self.life = rank, life
 
     def is_live(self, now: float, silent_after: float = SILENT_AFTER) -> bool:
         """Tell whether it is to be reckoned with: it has not stopped, and was heard of not long ago."""
-        return self.life != _STOPPED and now - self.last_seen <= silent_after
+        if self.life == "inline":
+            silent_after = min(silent_after, INLINE_SILENT_AFTER)
+        return self.life != "stopped" and now - self.last_seen <= silent_after
 
 
 class _Session:

@@ -56,12 +56,10 @@ class InlineBackend:
         """Answer one message under the ring in force, and tell now and then what each key did."""
         with self._lock:
             now = self._clock()
-            backend = self._backend
+            backend = self._up_to_date()
             if backend is None:
                 backend = self._backend = self._factory()
                 self._since = now
-            elif backend.keyring is not (ring := self._ring()):
-                backend.handle(Reload(ring))
             reply, told = backend.handle(message)
             if not 0 <= now - self._since < self._interval:  # also if the clock went back
                 self._since = now
@@ -71,7 +69,15 @@ class InlineBackend:
     def tally(self) -> Sequence[Event]:
         """Return what each key did since that was told last."""
         with self._lock:
-            if self._backend is None:
+            backend = self._up_to_date()  # or it would tell of a ring that is not in force any more
+            if backend is None:
                 return ()
             self._since = self._clock()
-            return self._backend.handle(Tally())[1]
+            return backend.handle(Tally())[1]
+
+    def _up_to_date(self) -> SessionBackend | None:
+        """Return the backend under the ring in force, if there is one yet."""
+        backend = self._backend
+        if backend is not None and backend.keyring is not (ring := self._ring()):
+            backend.handle(Reload(ring))
+        return backend

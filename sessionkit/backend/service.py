@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio import to_thread
 
 from sessionkit.audit import events
 from sessionkit.audit.events import Event, Level
-from sessionkit.audit.log import AuditLog, Sink
+from sessionkit.audit.log import FLUSH_INTERVAL, AuditLog, Sink
 from sessionkit.audit.pseudonyms import Pseudonyms
 from sessionkit.backend import lifecycle
 from sessionkit.backend.actor import Actor
@@ -95,7 +96,7 @@ class SessionService:
         self._refs = Pseudonyms(config.audit.key_octets() or _process_key())
         self.trail = Trail(config.audit, self._refs)
         self._serializer = Serializer(config.type_encoders)
-        self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger)
+        self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger, queue=config.audit.queue)
         self._inline = InlineBackend(self._behaviour, lambda: self._keyring, clock=clock, interval=TALLY_INTERVAL)
         self._actor: Actor[Message, Reply, Event] = Actor(
             self._behaviour,
@@ -140,6 +141,7 @@ class SessionService:
             **(unhosted if stats.state in _UNHOSTED else stats.behaviour),
             "reload_failures": 0 if self._reloader is None else self._reloader.consecutive_failures,
             "audit_failures": self.log.failures,
+            "audit_waiting": self.log.waiting,
         }
 
     def differs(self, value: object, stored: bytes) -> bool:
@@ -176,6 +178,7 @@ class SessionService:
             failure = MessageFailed(type(error).__name__)
         else:
             self.log.emit(told)
+            self.log.tick()  # no timer runs here: summaries come with the next request
             return reply
         self.log.emit(
             (
@@ -216,6 +219,7 @@ class SessionService:
                         if self._reloader is not None:
                             tasks.start_soon(self._reloader.run)
                         tasks.start_soon(self._tally)
+                        tasks.start_soon(self._flush)
                         yield
                     finally:
                         await self._end()
@@ -234,9 +238,12 @@ class SessionService:
         """Stop the actor, then tell what its keys did last: also if its host is cancelled, or it has failed before."""
         with anyio.CancelScope(shield=True):
             await self._actor.stop()
-        with suppress(Exception):  # whatever ails the behaviour has been told; the application's shutdown goes on
-            self.log.emit((*self._actor.behaviour.handle(Tally())[1], *self._inline.tally()))
-        self.log.flush(everything=True)
+            with suppress(Exception):  # whatever ails the behaviour has been told; the application's shutdown goes on
+                self.log.emit((*self._actor.behaviour.handle(Tally())[1], *self._inline.tally()))
+            if self.config.audit.queue:
+                await to_thread.run_sync(self.log.close)  # waits for the sink; the loop must not
+            else:
+                self.log.close()
 
     async def _tally(self) -> None:
         round_ = 0
@@ -248,6 +255,10 @@ class SessionService:
                 await self._actor.ask(Tally(all_keys=round_ % TALLIES_A_FULL_ONE == 0), control=True)
             with suppress(Exception):  # as at the end
                 self.log.emit(self._inline.tally())
+
+    async def _flush(self) -> None:
+        while True:
+            await anyio.sleep(FLUSH_INTERVAL)
             self.log.flush()
 
     def _announce(self) -> None:
@@ -340,7 +351,9 @@ def _life_event(life: Lifecycle) -> Event:
         case lifecycle.Restarted():
             event = events.ActorRestarted(error_type=life.error_type, where=life.where, restarts=life.restarts)
         case lifecycle.Failed():
-            event = events.ActorFailed(error_type=life.error_type, where=life.where, restarts=life.restarts)
+            event = events.ActorFailed(
+                error_type=life.error_type, where=life.where, restarts=life.restarts, unanswered=life.unanswered
+            )
         case lifecycle.HandlerFailed():
             event = events.ActorMessageFailed(
                 message_type=life.message_type, error_type=life.error_type, where=life.where

@@ -37,10 +37,19 @@ LiveWithin = Annotated[
 
 
 @contextmanager
-def reading(logs: Sequence[str], *, as_json: bool, stdin: IO[bytes] | None = None) -> Iterator[LogReader]:
-    """Open logs, show on a terminal how far they are read, and say in the end what could not be read."""
+def reading(
+    logs: Sequence[str], *, as_json: bool, stdin: IO[bytes] | None = None, status: int = 1
+) -> Iterator[LogReader]:
+    """Open logs, show on a terminal how far they are read, and say in the end what could not be read.
+
+    Args:
+        logs: as they were named.
+        as_json: whether programs read along.
+        stdin: what ``-`` reads, instead of the process's own.
+        status: exit status if one cannot be opened.
+    """
     told: list[Callable[[int], None]] = []
-    with failing(as_json=as_json):
+    with failing(as_json=as_json, status=status):
         reader = LogReader(logs, progress=lambda octets: told[0](octets) if told else None, stdin=stdin)
     if sys.stderr.isatty() and reader.size:
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - only people at a terminal wait for it

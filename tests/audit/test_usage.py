@@ -10,7 +10,7 @@ import pytest
 from sessionkit.audit import events
 from sessionkit.audit.events import Event, Level
 from sessionkit.audit.reading import LogParser
-from sessionkit.audit.usage import SILENT_AFTER, Usage
+from sessionkit.audit.usage import INLINE_SILENT_AFTER, SILENT_AFTER, Usage
 from sessionkit.testing import FixedClock
 from tests.audit.logs import NOW, Book, created, destroyed, expired, loaded, rekeyed, reloaded, used
 
@@ -228,7 +228,10 @@ def test_an_instance_is_on_the_ring_it_spoke_of_last() -> None:
 
 
 def test_who_is_live() -> None:
-    """Who has stopped is gone, also if its last tallies come after; who is silent for long is; others are live."""
+    """Who has stopped is gone, also if its last tallies come after; who is silent for long is; others are live.
+
+    One without a lifespan is gone sooner: it does nothing unasked, and looks for a new ring when it is.
+    """
     clock = FixedClock(NOW)
     gone, silent, failed, again, inline = (Book(clock) for _ in range(5))
     for book in (gone, silent, failed, again):
@@ -238,7 +241,7 @@ def test_who_is_live() -> None:
     stop = events.ActorStopped(handled=3, unanswered=0)
     gone(stop)
     again(stop)
-    failed(events.ActorFailed(error_type="E", where="x.py:1", restarts=4))
+    failed(events.ActorFailed(unanswered=0, error_type="E", where="x.py:1", restarts=4))
     clock.advance(1)
     gone(used())
     again(events.ActorStarted())
@@ -247,10 +250,19 @@ def test_who_is_live() -> None:
     for seed in range(5):
         usage = summed(*books, shuffled=seed)
         now = silent_since + SILENT_AFTER
-        assert {one.name for one in usage.live(now)} == {book.instance for book in (silent, failed, again, inline)}
-        assert {one.name for one in usage.live(now + 1)} == {book.instance for book in (failed, again, inline)}
+        assert {one.name for one in usage.live(now)} == {book.instance for book in (silent, failed, again)}
+        assert inline.instance in {one.name for one in usage.live(clock.now + INLINE_SILENT_AFTER)}
+        assert inline.instance not in {one.name for one in usage.live(clock.now + INLINE_SILENT_AFTER + 1)}
+        assert {one.name for one in usage.live(now + 1)} == {book.instance for book in (failed, again)}
         assert usage.live(now, silent_after=60) == []
         assert usage.instances[failed.instance].life == "failed"
+
+
+def test_a_chain_that_is_closed_is_no_instance() -> None:
+    """The closing line of a hash chain has a name of its own; nobody waits for that to load a ring."""
+    usage = summed(told(events.ActorStarted(), loaded()), told(events.AuditChainClosed(chains=1)))
+    assert len(usage.instances) == 2
+    assert len(usage.live(NOW)) == 1
 
 
 def test_the_span_of_the_log() -> None:

@@ -191,6 +191,21 @@ async def test_a_busy_foreign_loop_tells_its_counts_by_itself(in_place: bool) ->
         assert bench.usage() == [(key(1).kid, 2), (key(1).kid, 1)]
 
 
+async def test_counts_from_before_a_reload_are_told_with_the_ring_in_force(tmp_path: Path) -> None:
+    """What another loop did before a reload is told after it under the new digest, or we would seem to be behind."""
+    path, bell = tmp_path / "keyring.yaml", Bell()
+    write(path, text(5, a="active", b="staged"))
+    bench = Bench(path, watch=bell.watch)
+    async with bench.service.host():
+        await to_thread.run_sync(anyio.run, bench.save)
+        write(path, text(6, a="retired", b="active", c="staged"))
+        bell.ring()
+        await _told(bench, "keyring.reloaded")
+    [line] = bench.log.named("keyring.key_usage")
+    assert (line["kid"], line["sealed"], line["state"]) == (key(1).kid, 1, "active")
+    assert (line["generation"], line["digest"]) == (6, bench.service.keyring.digest)
+
+
 async def test_figures_name_the_ring_that_serves(tmp_path: Path, in_place: bool) -> None:
     """Digest and generation stand among the figures: the actor's own while it runs, else those of the ring at hand."""
     path, bell = tmp_path / "keyring.yaml", Bell()

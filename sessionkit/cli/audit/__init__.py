@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sessionkit.cli.audit import follow, ref, report, trace
+from sessionkit.cli.audit import follow, ref, report, trace, verify
 
 __all__ = ["app"]
 
@@ -13,3 +13,4 @@ app.command("report")(report.report)
 app.command("trace")(trace.trace)
 app.command("ref")(ref.ref)
 app.command("follow")(follow.follow)
+app.command("verify")(verify.verify)

@@ -88,7 +88,7 @@ class View:
         live = [one for one in usage.live(now) if one.digest is not None]
         rings = sorted({(one.generation, one.digest or "") for one in live}, reverse=True)
         if rings:
-            head.append(f"\n{len(live)} live processes, ")
+            head.append(f"\n{len(live)} live process{'' if len(live) == 1 else 'es'}, ")
             if len(rings) == 1:
                 head.append(f"all on ring {rings[0][1][:8]} (generation {rings[0][0]})", style="green")
             else:

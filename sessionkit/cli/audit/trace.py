@@ -50,7 +50,7 @@ def trace(
                 return list(reader.having(needles))
 
         references, found = tracing.trace(session_ref, select)
-    facts = {"session_ref": session_ref, "references": references, "log": log_facts(last[0])}
+    facts: dict[str, Any] = {"session_ref": session_ref, "references": references, "log": log_facts(last[0])}
     if not found:
         refuse(
             f"no line tells of {session_ref}. References match only under one audit key: is it the one of these logs?",
