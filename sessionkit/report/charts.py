@@ -13,8 +13,8 @@ Rules of this file:
 Why Vega-Lite, drawn by vl-convert. Measured with one chart of 288 points by 4 series, on one of two cores that had much
 else to do: 44 kB a picture, no script, 1.3 s for the first and 0.27 s for each further one. A page by plotly is of
 4.9 MB, one that carries Vega's own script of 0.95 MB; both run JavaScript, which a page made of hostile strings should
-forbid. pygal (69 kB, 0.06 s) and matplotlib (64 kB, 0.4 s) draw still pictures too; pygal has no bars with a start and an
-end along a time axis, matplotlib no colours that a page can change. altair would write the same JSON, in 3 s more.
+forbid. pygal (69 kB, 0.06 s) and matplotlib (64 kB, 0.4 s) draw still pictures too; pygal has no bars with a start and
+an end along a time axis, matplotlib no colours that a page can change. altair would write the same JSON, in 3 s more.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from html.parser import HTMLParser
@@ -16,7 +17,7 @@ from sessionkit.audit.reading import LogParser
 from sessionkit.report import charts, page
 from sessionkit.report.charts import Mark, Row, Span
 from sessionkit.report.survey import Survey
-from tests.audit.logs import NOW, Book, created, loaded, rekeyed, reloaded, used
+from tests.audit.logs import NOW, Book, created, digest, loaded, ref, rekeyed, reloaded, used
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,26 +94,40 @@ def plain() -> str:
     return built(rotation())
 
 
-def rotation(label: str = "second", reason: str = "bad_tag", client: str | None = "MALLORY") -> Book:
+def rotation() -> Book:
     """Return a book with a rotation, sessions on the old key, refusals by a client."""
     book = Book()
     book(loaded(), created("STAYS", OLD), created("MOVES", OLD), used(OLD, opened=2, sealed=2, last_sealed=NOW))
 
     def of_key(kind: type[Any], kid: str, state: str, name: str) -> Event:
-        made: Event = kind(kid=kid, label=name, state=state, digest="d2", generation=2)
+        made: Event = kind(kid=kid, label=name, state=state, digest=digest("d2"), generation=2)
         return made
 
     book.clock.advance(100)
     book(
         reloaded(),
         of_key(events.KeyRetired, OLD, "retired", "first"),
-        of_key(events.KeyActivated, NEW, "active", label),
+        of_key(events.KeyActivated, NEW, "active", "second"),
         rekeyed("MOVES"),
     )
     for _ in range(20):
-        book(events.SessionRejected(reason=reason, cookie_ref="C", size=9, chunks=1, client_ref=client))
+        book(rejection())
     book.clock.advance(100)
     book(created("LATE", NEW))
+    return book
+
+
+def rejection(reason: str = "bad_tag", client: str = "MALLORY") -> Event:
+    """Return the event of a cookie that was not accepted."""
+    return events.SessionRejected(reason=reason, cookie_ref=ref("C"), size=9, chunks=1, client_ref=ref(client))
+
+
+def spoilt(book: Book) -> Book:
+    """Put hostile words where a log has free ones: whoever can write to it can write anything."""
+    for number, line in enumerate(book.lines):
+        fields = json.loads(line)
+        hostile = {name: HOSTILE for name in ("label", "reason", "client_ref") if fields.get(name)}
+        book.lines[number] = json.dumps({**fields, **hostile})
     return book
 
 
@@ -141,11 +156,11 @@ def test_the_page_answers() -> None:
         "first 0a0a0a0a retired",
         "1 session of this log may still hang on it.",
         "Sessions on first (0a0a0a0a): 1",
-        "STAYS",
+        ref("STAYS"),
         "Refused cookies 20",
         "Most of all bad_tag: 20.",
         "bad_tag altered or forged",
-        "All 1 live workers have ring d2.",
+        f"All 1 live workers have ring {digest('d2')}.",
         "Key changes 1 second (0b0b0b0b) seals now.",
     ):
         assert words in said
@@ -163,7 +178,7 @@ def test_the_page_answers() -> None:
 
 def test_hostile_strings_are_shown_as_text() -> None:
     """Labels, reasons and references come from a log; none of them becomes an element, in the text or in a chart."""
-    book = rotation(HOSTILE, HOSTILE, HOSTILE)
+    book = spoilt(rotation())
     line = {"timestamp": NOW, "event": "session.destroyed", "session_ref": HOSTILE, "kid": HOSTILE, "reason": HOSTILE}
     text = built(book, session=HOSTILE, trace=[line])
     elements = Elements(text)
@@ -239,7 +254,10 @@ def test_workers_that_disagree_are_named() -> None:
     [
         (lambda book: book(events.ActorStopped(handled=1, unanswered=0)), "No worker was live when the log ended"),
         (lambda book: book.lines.append("{broken sessionkit"), "lines could not be read"),
-        (lambda book: book(events.AuditOverflow(count=7, first_seen="x", last_seen="x")), "7 more events"),
+        (
+            lambda book: book(events.AuditOverflow(count=7, first_seen=timestamp(NOW), last_seen=timestamp(NOW))),
+            "7 more events",
+        ),
         (lambda book: book(*(rekeyed(f"S{number}", NEW, OLD) for number in range(30))), "the 20 that last longest"),
     ],
 )
@@ -273,7 +291,7 @@ def test_more_keys_than_colours() -> None:
         book(loaded(f"d{number}", number, f"{number:08x}"), created(f"S{number}", f"{number:08x}"))
         book(
             events.KeyActivated(
-                kid=f"{number:08x}", label="same", state="active", digest=f"d{number}", generation=number
+                kid=f"{number:08x}", label="same", state="active", digest=digest(f"d{number}"), generation=number
             )
         )
         book.clock.advance(10)

@@ -18,7 +18,7 @@ from sessionkit.report import survey as module
 from sessionkit.report.findings import Basis, Safety, details, duration, shown
 from sessionkit.report.survey import SKEW, Survey
 from sessionkit.report.timeline import OTHERS
-from tests.audit.logs import NOW, Book, created, destroyed, expired, loaded, rekeyed, reloaded, used
+from tests.audit.logs import NOW, Book, created, destroyed, digest, expired, loaded, ref, rekeyed, reloaded, used
 
 if TYPE_CHECKING:
     from sessionkit.audit.events import Event
@@ -47,7 +47,9 @@ def key(found: Findings, kid: str = OLD) -> KeyFinding:
 
 def of_key(kind: type[Any], kid: str, state: str, generation: int = 2, **fields: Any) -> Event:
     """Return an event of a key's life."""
-    made: Event = kind(kid=kid, label=f"label of {kid[:2]}", state=state, digest="d2", generation=generation, **fields)
+    made: Event = kind(
+        kid=kid, label=f"label of {kid[:2]}", state=state, digest=digest("d2"), generation=generation, **fields
+    )
     return made
 
 
@@ -71,7 +73,7 @@ def test_sessions_on_a_retired_key_are_named_with_their_end() -> None:
     book(rekeyed("MOVES"), destroyed("ENDS"))
     found = key(findings(book))
     until = NOW + 80 + LIFE + SKEW
-    assert found.sessions == (("STAYS", until),)
+    assert found.sessions == ((ref("STAYS"), until),)
     assert found.depends_until == until
     assert key(findings(book, at=until)).sessions == ()
 
@@ -122,7 +124,7 @@ def test_a_worker_on_another_ring_forbids_pruning() -> None:
     assert (pruning.safe, pruning.allowed_at) == (Safety.NO, None)
     assert any(lagging.instance in reason for reason in pruning.why)
     assert found.workers.agree is False
-    assert (found.workers.digest, found.workers.behind) == ("d2", (lagging.instance,))
+    assert (found.workers.digest, found.workers.behind) == (digest("d2"), (lagging.instance,))
 
 
 def test_a_worker_that_is_silent_about_its_ring_forbids_pruning() -> None:
@@ -155,7 +157,7 @@ def test_no_worker_at_all() -> None:
     found = findings(book, at=NOW + 50_000)
     assert found.workers.agree is None
     assert found.workers.live == 0
-    assert found.workers.last_words().endswith("had ring d2.")
+    assert found.workers.last_words().endswith(f"had ring {digest('d2')}.")
     assert key(found).pruning.safe is Safety.YES
     assert findings(Book()).workers.last_words() == "No worker was live when the log ended."
 
@@ -166,8 +168,8 @@ def test_a_worker_has_each_ring_for_one_stretch() -> None:
     book.lines.reverse()
     worker = findings(book).workers.all[0]
     assert [(ring.what, ring.start, ring.end) for ring in worker.rings] == [
-        ("d1", NOW, NOW + 100),
-        ("d2", NOW + 100, NOW + 100),
+        (digest("d1"), NOW, NOW + 100),
+        (digest("d2"), NOW + 100, NOW + 100),
     ]
 
 
@@ -200,7 +202,7 @@ def test_a_keyring_file_tells_policy_and_labels() -> None:
     assert (found.lifetime, found.lifetime_from, found.skew) == (2000, "keyring", 5)
     assert key(found, old).label == "key 0"
     assert key(found, old).pruning.allowed_at == NOW + 60 + 2000 + 5
-    book(used(old, "retired", sealed=1, last_sealed=NOW + 400, digest="d2", generation=2))
+    book(used(old, "retired", sealed=1, last_sealed=NOW + 400, ring="d2", generation=2))
     assert key(findings(book, ring=published), old).pruning.allowed_at == NOW + 400 + 2000 + 5
 
 
@@ -220,7 +222,7 @@ def test_other_applications_of_one_log_do_not_disagree() -> None:
     published = ring(KeyState.ACTIVE)
     book, stranger = Book(), Book()
     book(loaded("d1", 1, published.keys[0].kid))
-    stranger(loaded("dx", 9, "ffffffff"))
+    stranger(loaded("d9", 9, "ffffffff"))
     assert findings(book, stranger).workers.agree is False
     found = findings(book, stranger, ring=published)
     assert (found.workers.agree, found.workers.behind) == (True, ())
@@ -276,7 +278,8 @@ def test_a_log_without_a_life_of_a_session_judges_nothing() -> None:
 
 def rejected(reason: str, client: str | None = None) -> Event:
     """Return a rejection."""
-    return events.SessionRejected(reason=reason, cookie_ref="C", size=9, chunks=1, client_ref=client)
+    client_ref = None if client is None else ref(client)
+    return events.SessionRejected(reason=reason, cookie_ref=ref("C"), size=9, chunks=1, client_ref=client_ref)
 
 
 def test_refusals_are_right_through_aggregation() -> None:
@@ -289,9 +292,9 @@ def test_refusals_are_right_through_aggregation() -> None:
     book(loaded())
     found = findings(book)
     told = {(kind.reason, kind.client_ref): (kind.count, kind.summed) for kind in found.refusals.kinds}
-    assert told == {("bad_tag", "MALLORY"): (100, 90), ("malformed", None): (1, 0)}
+    assert told == {("bad_tag", ref("MALLORY")): (100, 90), ("malformed", None): (1, 0)}
     assert found.refusals.total == 101
-    assert found.refusals.by_client() == {"MALLORY": 100, None: 1}
+    assert found.refusals.by_client() == {ref("MALLORY"): 100, None: 1}
     assert found.refusals.by_reason() == {"bad_tag": 100, "malformed": 1}
     assert found.events["session.rejected"] == 101
     assert "audit.summary" not in found.events
@@ -301,8 +304,8 @@ def test_refusals_are_right_through_aggregation() -> None:
 def test_revoked_and_long_expired_cookies_are_refusals_as_well() -> None:
     """Their reasons are told apart from those of rejections."""
     book = Book()
-    book(events.SessionRevoked(cookie_ref="C", kid=OLD, reason="key_revoked"))
-    book(events.SessionUseAfterExpire(session_ref="A", kid=OLD, reason="idle", expired_for=1e5))
+    book(events.SessionRevoked(cookie_ref=ref("C"), kid=OLD, reason="key_revoked"))
+    book(events.SessionUseAfterExpire(session_ref=ref("A"), kid=OLD, reason="idle", expired_for=1e5))
     book(expired("B"))
     assert findings(book).refusals.by_reason() == {"expired_idle": 1, "key_revoked": 1}
 
@@ -338,9 +341,13 @@ def test_kinds_of_refusals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hostile_summaries_do_no_harm() -> None:
     """Counts below zero, times that are none, and events that nobody knows are taken for what they are."""
     book = Book()
-    odd = events.AuditSummary(summarised="session.rejected", count=-5, first_seen="never", last_seen="0000")
-    book(odd, events.AuditSummary(summarised="my.own", count=2, first_seen="", last_seen="", reason="x"))
-    book.lines.append(json.dumps({**json.loads(book.lines[0]), "event": "session.of_tomorrow"}))
+    now = timestamp(NOW)
+    book(events.AuditSummary(summarised="session.rejected", count=5, first_seen=now, last_seen=now))
+    summary, told = json.loads(book.lines[0]), []
+    told.append({**summary, "count": -5, "first_seen": "never", "last_seen": "0000"})
+    told.append({**summary, "summarised": "my.own", "count": 2, "reason": "x"})
+    told.append({**summary, "event": "session.of_tomorrow"})
+    book.lines = [json.dumps(line) for line in told]
     found = findings(book)
     assert found.refusals.by_reason() == {OTHERS: 0}
     assert found.events[OTHERS] == 3
@@ -430,7 +437,7 @@ def test_facts_are_json() -> None:
     """All of it, but for the counts over time; sessions by name."""
     book = rotated("A")
     facts = json.loads(json.dumps(findings(book, session="A", trace=[{"timestamp": NOW, "event": "my.own"}]).as_json()))
-    assert facts["keys"][0]["sessions"] == [{"session_ref": "A", "until": timestamp(NOW + 80 + LIFE + SKEW)}]
+    assert facts["keys"][0]["sessions"] == [{"session_ref": ref("A"), "until": timestamp(NOW + 80 + LIFE + SKEW)}]
     assert facts["trace"] == [{"timestamp": timestamp(NOW), "event": "my.own"}]
     assert "keys_over_time" not in facts
 
