@@ -69,7 +69,7 @@ THINKING = 1_500.0
 LINES_A_SESSION = 1.8
 """Lines that one visitor is good for, roughly: more visitors come than that, so that there are never too few lines."""
 
-REASONS = (("bad_tag", 70), ("malformed", 20), ("unknown_key", 10))
+REASONS = {"bad_tag": 70, "malformed": 20, "unknown_key": 10}
 """Why forged cookies are refused, with weights."""
 
 ATTACKERS = 3
@@ -450,8 +450,7 @@ class Day:
 
     def _forge(self, *, by_attacker: bool) -> None:
         """Send a cookie that no worker made."""
-        names, weights = zip(*REASONS, strict=True)
-        reason = self._random.choices(names, weights)[0]
+        reason = self._random.choices(list(REASONS), list(REASONS.values()))[0]
         client = self._random.choice(self._clients[:ATTACKERS] if by_attacker else self._clients[ATTACKERS:])
         worker = self._random.choice(self._serving())
         kid = worker.seals if reason == "bad_tag" else None

@@ -47,6 +47,10 @@ def _time() -> Any:
     return field(metadata={"time": True})
 
 
+_APART = {"apart": True}
+"""Marks fields that ``Findings.as_json`` leaves out, or puts into words of its own."""
+
+
 class Safety(StrEnum):
     """Whether a key may be pruned."""
 
@@ -112,7 +116,7 @@ class KeyFinding:
     last_opened: float | None = _time()
     last_sealed: float | None = _time()
     unused_for: float | None
-    sessions: tuple[tuple[str, float], ...]
+    sessions: tuple[tuple[str, float], ...] = field(metadata=_APART)
     depends_until: float | None = _time()
     pruning: Pruning
 
@@ -268,19 +272,18 @@ class Findings:
     refusals: Refusals
     workers: Workers
     session: str | None
-    trace: tuple[Mapping[str, Any], ...]
-    sessions_over_time: Timeline
-    refusals_over_time: Timeline
-    keys_over_time: Timeline
-    basis: Basis
+    trace: tuple[Mapping[str, Any], ...] = field(metadata=_APART)
+    sessions_over_time: Timeline = field(metadata=_APART)
+    refusals_over_time: Timeline = field(metadata=_APART)
+    keys_over_time: Timeline = field(metadata=_APART)
+    basis: Basis = field(metadata=_APART)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the counts over time, as JSON has it."""
         facts: dict[str, Any] = _plain(self)
-        for over_time in ("sessions_over_time", "refusals_over_time", "keys_over_time", "basis"):
-            del facts[over_time]
         for key, finding in zip(facts["keys"], self.keys, strict=True):
-            key["sessions"] = [{"session_ref": ref, "until": _iso(until)} for ref, until in finding.sessions]
+            dates = {until: _iso(until) for _, until in finding.sessions}  # thousands share one bound
+            key["sessions"] = [{"session_ref": ref, "until": dates[until]} for ref, until in finding.sessions]
         facts["trace"] = [
             {"timestamp": _iso(event["timestamp"]), "event": event["event"], **details(event)} for event in self.trace
         ]
@@ -318,6 +321,7 @@ def _plain(value: Any) -> Any:
         return {
             one.name: _iso(getattr(value, one.name)) if one.metadata.get("time") else _plain(getattr(value, one.name))
             for one in fields(value)
+            if not one.metadata.get("apart")
         }
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
