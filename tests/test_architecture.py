@@ -40,7 +40,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
     frozenset({"health"}),
     frozenset({"middleware"}),
-    frozenset({"contrib", "testing"}),
+    frozenset({"contrib", "report", "testing"}),
     frozenset({"cli"}),
     frozenset({""}),  # the facade
 )
@@ -63,6 +63,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "keyring.key": frozenset({"cryptography"}),
     "keyring.reloader": frozenset({"anyio", "watchfiles"}),
     "keyring.source": frozenset({"pydantic"}),
+    "report.charts": frozenset({"vl_convert"}),
+    "report.page": frozenset({"jinja2", "markupsafe"}),
     "testing.client": frozenset({"anyio"}),
     "testing.task": frozenset({"anyio"}),
     "wire.base64url": frozenset({"pydantic_core"}),

@@ -94,6 +94,13 @@ async def show_off(console: Console, stage: Stage, options: argparse.Namespace) 
         tally.errors.append(f"the server raised: {stage.log}")
     audit = Audit.read(stage.audit, keyring)
     summary(console, tally, keyring, audit, rotations=rotations.done, log=stage.audit)
+    page = stage.audit.with_name("report.html")
+    console.print("The rotations on a page with charts:", style="dim")
+    console.print(
+        f"{command()} audit report {stage.audit} --keyring {stage.keyring} --html {page}",
+        soft_wrap=True,
+        highlight=False,
+    )
     if rotations.done < plan.rotations:
         console.print(f"only {rotations.done} of {plan.rotations} rotations were made", style="bold red")
         return False
