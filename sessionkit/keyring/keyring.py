@@ -14,7 +14,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from sessionkit.exceptions import KeyringError
 from sessionkit.keyring.key import Key, KeyState
@@ -46,6 +46,9 @@ class Policy:
 
 
 DEFAULT_POLICY = Policy()
+
+_GIVEN = ("keys", "generation", "policy")
+"""What a ring is made of; all else follows from it."""
 
 
 class Keyring:
@@ -111,6 +114,11 @@ class Keyring:
         from sessionkit.keyring import file  # noqa: PLC0415 - the file's module is made of this one
 
         return file.read(path)
+
+    def changed(self, **changes: Any) -> Keyring:
+        """Return a ring that differs from this one in what is given, named as the attributes are."""
+        same = {name: getattr(self, name) for name in _GIVEN}
+        return Keyring(**(same | changes))
 
     def active(self, now: float) -> Key:
         """Return the key that seals at ``now`` (Unix seconds): the newest whose time has come."""
