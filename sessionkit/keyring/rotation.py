@@ -90,6 +90,11 @@ def _scheduled(ring: Keyring, key: Key, at: float, now: float) -> Keyring:
     return ring.changed(keys=[replace(one, activates=at) if one.id == key.id else one for one in ring.keys])
 
 
+def _passed_over(ring: Keyring, key: Key, now: float) -> bool:
+    """Return whether a staged key's time came before that of the key that seals, so that it never takes over."""
+    return key.activates is not None and key.activates <= now and ring.is_older(key, ring.active(now))
+
+
 def _begun(ring: Keyring, now: float) -> float:
     """Return since when the key seals that seals now; no key takes over from it by an earlier time."""
     return ring.order(ring.active(now))[0]
@@ -121,7 +126,13 @@ def promote(
         raise RotationRefused(
             "no key is staged. Stage one first, and publish it: every node must have it before it seals."
         )
-    chosen = staged[0]
+    ahead = [key for key in staged if not _passed_over(ring, key, now)]
+    if not ahead:
+        raise RotationRefused(
+            f"key {staged[0].label!r} is staged for a time before that of the key that seals, so nodes take it for the "
+            "older one and move sessions away from it. Remove its `activates`, publish that, then promote it."
+        )
+    chosen = ahead[0]
     ready = promotable_at(ring, chosen)
     if not force and ready is None:
         raise RotationRefused(
@@ -196,7 +207,7 @@ def retire(ring: Keyring, name: str, now: float) -> Keyring:
     if key.state is not KeyState.STAGED:
         raise RotationRefused(f"key {key.label!r} is {key.state} already.")
     known = now + spread(ring.policy)
-    if key.activates is not None and key.activates <= known and key.activates > _begun(ring, now):
+    if key.activates is not None and key.activates <= known and not _passed_over(ring, key, now):
         raise RotationRefused(
             f"key {key.label!r} takes over by itself before every node can know better. "
             "Let it, and go back by `rollback`."

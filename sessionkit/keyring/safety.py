@@ -283,8 +283,9 @@ def _too_young(publish: Publish, before: Key, key: Key) -> Iterator[Violation]:
 def _outlives(publish: Publish) -> Iterator[Violation]:
     """C3: no key goes before its last session, and no date says that it may."""
     policed = publish.old.changed(policy=publish.policy)
+    became = succession.settle(publish.new, publish.now)
     for key in publish.old.keys:
-        then = publish.new.find(key.id)
+        then = became.find(key.id)
         if then is None and key.state is KeyState.RETIRED:
             gone = succession.prunable_at(policed, key)
             if gone is None or publish.now < gone:
@@ -302,8 +303,20 @@ def _outlives(publish: Publish) -> Iterator[Violation]:
 def _backdated(publish: Publish, key: Key, then: Key, retired: float) -> Iterator[Violation]:
     if key.state is KeyState.RETIRED:
         earliest = retired if key.retired is None else key.retired
+    elif publish.loading:
+        return
+    elif (written := publish.new.find(key.id)) is not None and written.state is not KeyState.RETIRED:
+        if retired < publish.now - publish.policy.skew:
+            yield _about(
+                then,
+                "C3",
+                f"key {then.label!r} would be outrun by a time gone by, and count as retired since before it stopped "
+                "sealing",
+                "Write a time ahead as `activates`, or make the key that takes over active.",
+            )
+        return
     else:
-        earliest = retired if publish.loading else publish.now - publish.spread
+        earliest = publish.now - publish.spread
     if retired < earliest:
         yield _about(
             then,

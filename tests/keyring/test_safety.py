@@ -120,10 +120,21 @@ def test_a_staged_key_that_takes_over_too_soon() -> None:
     assert found(young, after(key(1), key(2, STAGED, created=1.0, activates=NOW + 1))) == [("C2", "k2")]
 
 
-def test_a_time_gone_by_is_fine_for_a_key_that_has_stood() -> None:
-    """Its nodes take over when they load the ring, and every other node has the key."""
-    for activates in (NOW - 5000, NOW - 1, NOW + 1):
-        assert found(OLD, after(key(1, created=1.0), key(2, STAGED, created=1.0, activates=activates), *REST)) == []
+def test_a_time_gone_by_dates_a_retirement_back() -> None:
+    """C3: a key that has stood may take over at once, but the one it outruns has sealed until now, not until then."""
+    for activates, expected in (
+        (NOW - 5000, [("C3", "k1")]),
+        (NOW - SKEW - 1, [("C3", "k1")]),
+        (NOW - SKEW, []),
+        (NOW, []),
+        (NOW + 1, []),
+    ):
+        new = after(key(1, created=1.0), key(2, STAGED, created=1.0, activates=activates), *REST)
+        assert found(OLD, new) == expected
+        assert found(OLD, new, loading=True) == []
+    # One that outran nobody, since it came before the key that seals.
+    passed_over = ring(key(1, activates=NOW - 7), key(2, STAGED, created=1.0))
+    assert found(passed_over, after(key(1, activates=NOW - 7), key(2, STAGED, created=1.0, activates=NOW - 99))) == []
 
 
 def test_a_key_without_a_date_is_not_taken_for_old() -> None:
