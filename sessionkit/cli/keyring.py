@@ -125,20 +125,20 @@ def _new_key(
 
 
 def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
-    seals = ring.active(moment)
+    """Return the keys as they stand: one that has taken over by its time is active, whatever the file still says."""
     return [
         {
             "label": key.label,
             "kid": key.kid,
             "state": key.state.value,
-            "seals": key is seals,
+            "seals": key.state is KeyState.ACTIVE,
             "created": when(key.created),
             "activates": when(key.activates),
             "retired": when(key.retired),
             "revoked": when(key.revoked),
             "prune_after": when(key.prune_after),
         }
-        for key in ring.keys
+        for key in rotation.settle(ring, moment).keys
     ]
 
 
@@ -245,6 +245,24 @@ def promote(
 
 
 @app.command()
+def rollback(
+    path: Ring,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="[KEY]", help="The retired key to go back to; by default the last one."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go back one step: the key before the active one seals again, and the active one stands by. No session is lost."""
+    moment = now()
+    with _editing(path, as_json=as_json) as editor:
+        ring = rotation.rollback(editor.ring, moment, key)
+        editor.publish(ring)
+    seals = ring.active(moment)
+    say(f"key {seals.kid} ({_shown(seals)}) seals again.", _facts(ring, moment, active=seals.kid), as_json=as_json)
+
+
+@app.command()
 def retire(path: Ring, key: Name, as_json: AsJson = False) -> None:
     """Retire a staged key that is not to take over."""
     moment = now()
@@ -268,12 +286,13 @@ def revoke(
     """Refuse a key from now on; if it is the active one, the staged key takes over in the same publish."""
     moment = now()
     with _editing(path, as_json=as_json) as editor:
-        target = rotation.select(editor.ring, key)
+        before = rotation.settle(editor.ring, moment)
+        target = rotation.select(before, key)
         told = _told(secret_env, secret_file, secret_command)
         new = None
         if target.state in {KeyState.ACTIVE, KeyState.STAGED}:
             # An emergency does not wait for a successor, unless there is nothing that could take over.
-            alone = target.state is KeyState.ACTIVE and not editor.ring.counts()[KeyState.STAGED]
+            alone = target.state is KeyState.ACTIVE and not before.counts()[KeyState.STAGED]
             if told or secret_inline or editor.inline or alone:
                 new = _new_key(editor, path, label, moment, told, inline=secret_inline)
         ring = rotation.revoke(editor.ring, key, moment, successor=None if new is None else new.key)
@@ -319,7 +338,6 @@ def check(
     with failing(as_json=as_json):
         found = rotation.check(Keyring.load(old), Keyring.load(new), moment)
     if found:
-        lines = [f"{one.condition}: {one.reason}. {one.remedy}" for one in found]
         facts = [
             {
                 "condition": one.condition,
@@ -327,11 +345,18 @@ def check(
                 "label": one.label,
                 "reason": one.reason,
                 "remedy": one.remedy,
+                "allowed_at": when(one.allowed_at),
             }
             for one in found
         ]
-        refuse("\n".join(lines), as_json=as_json, violations=facts)
+        refuse("\n".join(map(_told_of, found)), as_json=as_json, violations=facts)
     say("safe to publish.", {"violations": []}, as_json=as_json)
+
+
+def _told_of(violation: rotation.Violation) -> str:
+    about = "" if violation.kid is None else f" ({violation.kid})"
+    allowed = "" if violation.allowed_at is None else f" Allowed from {when(violation.allowed_at)}."
+    return f"{violation.condition}{about}: {violation.reason}. {violation.remedy}{allowed}"
 
 
 @app.command()
@@ -340,20 +365,20 @@ def status(path: Ring, as_json: AsJson = False) -> None:
     moment = now()
     with failing(as_json=as_json):
         ring = Keyring.load(path)
-    advice = _advice(ring, moment)
+    settled = rotation.settle(ring, moment)
+    advice = _advice(settled, moment)
     if as_json:
         say("", _facts(ring, moment, next=advice), as_json=True)
         return
     console.print(f"{path}: generation {ring.generation}, digest {ring.digest}", markup=False)
     table = Table("label", "kid", "state", "seals", "for", "prune after", box=None, pad_edge=False)
-    seals = ring.active(moment)
-    for key in ring.keys:
+    for key in settled.keys:
         since = key.revoked or key.retired or key.activates or key.created
         table.add_row(
             Text(_shown(key)),
             key.kid,
             key.state.value,
-            "yes" if key is seals else "",
+            "yes" if key.state is KeyState.ACTIVE else "",
             "-" if since is None else _span(moment - since),
             when(key.prune_after) or "-",
         )
@@ -410,6 +435,14 @@ def _advice(ring: Keyring, moment: float) -> str:
     undated = [key for key, gone in retired.items() if gone is None]
     if undated:
         return f"write down when {', '.join(map(_shown, undated))} retired, so that it can be pruned one day"
+    return _advice_on_staged(ring, staged, ready, moment)
+
+
+def _advice_on_staged(ring: Keyring, staged: list[Key], ready: list[float], moment: float) -> str:
+    coming = [key for key in staged if key.activates is not None and key.activates > moment]
+    if coming:
+        first = min(coming, key=ring.order)
+        return f"wait; {_shown(first)} takes over by itself at {when(first.activates)}"
     if not ready:
         return f"write down when {', '.join(map(_shown, staged))} was created, so that it can be promoted"
     if moment < min(ready):
