@@ -165,7 +165,7 @@ def rollback(ring: Keyring, now: float, name: str | None = None) -> Keyring:
         name: the retired key to go back to; by default the one that the active key took over from.
 
     Raises:
-        RotationRefused: if there is none, or the key is not retired.
+        RotationRefused: if there is none, the key is not retired, or not every node can have it yet.
     """
     ring = settle(ring, now)
     active = _active(ring)
@@ -182,6 +182,9 @@ def rollback(ring: Keyring, now: float, name: str | None = None) -> Keyring:
             )
         # Of keys that were overtaken in one and the same moment, the oldest is the one that had sealed.
         chosen = min(before, key=ring.order)
+    ready = promotable_at(ring, chosen)
+    if ready is not None and max(now, chosen.retired or now) < ready:
+        raise RotationRefused(f"key {chosen.label!r} may not be on every node yet.", allowed_at=ready)
     became = {
         chosen: activated(chosen, now),
         active: replace(active, state=KeyState.STAGED, activates=None, retired=now, prune_after=None),

@@ -257,6 +257,8 @@ def _too_young(publish: Publish, before: Key, key: Key) -> Iterator[Violation]:
         return
     if not publish.loading:
         begins = max(begins, publish.now)
+    # Whoever dated that it stopped sealing knew then how long it had stood, by another clock perhaps.
+    begins = max(begins, before.retired or begins)
     if before.created is not None:
         ready = before.created + publish.spread
         if begins < ready:

@@ -172,6 +172,28 @@ def test_rollback_to_a_key_by_name() -> None:
     assert states(rotation.rollback(at, NOW, "k1")) == states(at) | {"k1": "active", "k2": "staged"}
 
 
+def test_rollback_to_a_key_that_is_everywhere() -> None:
+    """A staged key that was retired unused may be as new as any; one that had stood when it was retired is not."""
+    for retired, moment, allowed in (
+        (NOW, NOW + 1, False),
+        (NOW, NOW + D + SKEW, True),
+        (NOW + D + SKEW, NOW + D, True),  # by a clock that is behind
+    ):
+        at = ring(key(1, RETIRED, created=NOW, retired=retired), key(2, created=1.0, activates=1.0))
+        step = functools.partial(rotation.rollback, at, moment, "k1")
+        if allowed:
+            assert not rotation.check(at, step(), moment)
+        else:
+            assert refused(step, "key 'k1' may not be on every node yet") == NOW + D + SKEW
+
+
+def test_a_key_that_was_passed_over_is_not_promoted() -> None:
+    """Nodes move sessions away from a key whose time was before that of the one that seals: that has to end first."""
+    at = ring(key(1, activates=NOW), key(2, STAGED, created=1.0, activates=1.0))
+    assert refused(lambda: rotation.promote(at, NOW, force=True), "key 'k2' is staged for a time before") is None
+    assert states(rotation.promote(ring(*at, key(3, STAGED, created=1.0)), NOW))["k3"] == "active"
+
+
 def test_retire_waits_while_nodes_move_sessions_to_the_key() -> None:
     """Not at once after it was set back, nor if it takes over by its time before all can know: they would move back."""
     back = rotation.rollback(rotation.promote(STEADY, NOW), NOW + 1)

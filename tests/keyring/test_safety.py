@@ -233,6 +233,12 @@ def test_a_key_that_was_outrun_by_time_is_a_retired_one() -> None:
     assert found(over, after(key(1, REVOKED), key(2, RETIRED), key(3, STAGED), key(5)), NOW + 50) == [("C1", "k5")]
 
 
+def test_a_time_that_makes_no_difference() -> None:
+    """A staged key that comes before the one that seals takes over from nobody, on whatever clock."""
+    at = ring(key(1, activates=NOW + 500), key(2, STAGED, created=1.0, activates=NOW + 5))
+    assert found(at, at.changed(generation=8)) == []
+
+
 def test_nodes_do_not_move_sessions_to_and_fro() -> None:
     """C4: between nodes that seal under a key already, or soon by their time, and nodes that call it older."""
     promoted = rotation.promote(OLD, NOW)
