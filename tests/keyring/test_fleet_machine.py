@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 STAGED, ACTIVE, RETIRED, REVOKED = KeyState.STAGED, KeyState.ACTIVE, KeyState.RETIRED, KeyState.REVOKED
 
-NODES = 3
+NODES = 2
 CONFIG = SessionConfig(max_age=int(LIFETIME))
 WAITS = (1.0, SKEW, D - 1, D, SPREAD, LIFETIME - D, LIFETIME, KEPT)
 MOST_KEYS = 7
@@ -132,13 +132,13 @@ class Fleet(RuleBasedStateMachine):
     without: str | None = None
     harms: tuple[type[AssertionError], ...] = (LostError, MovedBackError)
 
-    @initialize(offsets=st.tuples(*[st.sampled_from([0.0, SKEW])] * NODES))
-    def begin(self, offsets: tuple[float, ...]) -> None:
-        """Begin as ``init`` does, everywhere."""
+    @initialize(offsets=st.tuples(*[st.sampled_from([0.0, SKEW])] * NODES), age=st.sampled_from([SPREAD, 0.0]))
+    def begin(self, offsets: tuple[float, ...], age: float) -> None:
+        """Begin as ``init`` does, everywhere, a moment ago or long enough for the first promote."""
         self.now = NOW
         self.made = 2
-        first = ring(key(1, created=NOW), key(2, STAGED, created=NOW), generation=1)
-        self.published: list[tuple[float, Keyring]] = [(NOW - D, first)]
+        first = ring(key(1, created=NOW - age), key(2, STAGED, created=NOW - age), generation=1)
+        self.published: list[tuple[float, Keyring]] = [(NOW - max(age, D), first)]
         self.settled_from = NOW  # when the last publish that was made by hand is on every node
         self.nodes = [Node(self, offset) for offset in offsets]
         self.tokens: dict[str, tuple[float, bytes]] = {}  # the youngest token under each key, and when it was issued
