@@ -12,6 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -180,11 +181,18 @@ def rollback(ring: Keyring, now: float, name: str | None = None) -> Keyring:
             raise RotationRefused(
                 f"no retired key is known to have sealed before {active.label!r}. Name the one to go back to."
             )
-        # Of keys that were overtaken in one and the same moment, the oldest is the one that had sealed.
-        chosen = min(before, key=ring.order)
+        chosen = max(before, key=ring.order)
     ready = promotable_at(ring, chosen)
     if ready is not None and max(now, chosen.retired or now) < ready:
         raise RotationRefused(f"key {chosen.label!r} may not be on every node yet.", allowed_at=ready)
+    between = [key for key in retired if key.retired is not None and ring.is_older(chosen, key)]
+    known = max((key.retired or 0.0 for key in between), default=-math.inf) + spread(ring.policy)
+    if now < known:
+        raise RotationRefused(
+            f"a key that came after {chosen.label!r} has stopped sealing a moment ago: nodes that do not know it yet "
+            "still move sessions to it.",
+            allowed_at=known,
+        )
     became = {
         chosen: activated(chosen, now),
         active: replace(active, state=KeyState.STAGED, activates=None, retired=now, prune_after=None),

@@ -181,7 +181,7 @@ class Fleet(RuleBasedStateMachine):
             self.traffic()
             self.now = max(self.now, due)
             for node in self.nodes:
-                if self.last_moment(node) <= due:
+                while self.last_moment(node) <= due:
                     node.load(node.version + 1)
             self.traffic()
         self.now = end

@@ -166,7 +166,7 @@ def test_rollback() -> None:
 
 def test_rollback_to_a_key_by_name() -> None:
     """Where no date tells which key sealed before, it is named; only a retired one can seal again."""
-    at = ring(key(1, RETIRED), key(2), key(3, REVOKED), key(4, RETIRED, retired=NOW))
+    at = ring(key(1, RETIRED), key(2), key(3, REVOKED), key(4, RETIRED, retired=1.0))
     assert refused(lambda: rotation.rollback(at, NOW), "no retired key is known to have sealed before 'k2'") is None
     assert refused(lambda: rotation.rollback(at, NOW, "k3"), "key 'k3' is revoked. Only a retired key") is None
     assert states(rotation.rollback(at, NOW, "k1")) == states(at) | {"k1": "active", "k2": "staged"}
@@ -185,6 +185,17 @@ def test_rollback_to_a_key_that_is_everywhere() -> None:
             assert not rotation.check(at, step(), moment)
         else:
             assert refused(step, "key 'k1' may not be on every node yet") == NOW + D + SKEW
+
+
+def test_rollback_over_a_key_that_sealed_a_moment_ago() -> None:
+    """Nodes that still seal under the one between would move its sessions there, and others back: go to it first."""
+    line = ring(key(1, created=1.0), key(2, STAGED, created=1.0), key(3, STAGED, created=2.0))
+    quick = rotation.promote(rotation.promote(line, NOW), NOW)
+    assert states(rotation.rollback(quick, NOW)) == {"k1": "retired", "k2": "active", "k3": "staged"}
+    ready = NOW + D + SKEW
+    step = "a key that came after 'k1' has stopped sealing a moment ago"
+    assert refused(lambda: rotation.rollback(quick, ready - 1, "k1"), step) == ready
+    assert states(rotation.rollback(quick, ready, "k1")) == {"k1": "active", "k2": "retired", "k3": "staged"}
 
 
 def test_a_key_that_was_passed_over_is_not_promoted() -> None:
