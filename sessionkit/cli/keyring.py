@@ -140,20 +140,20 @@ def _new_key(
 
 
 def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
-    seals = ring.active(moment)
+    """Return the keys as they stand: one that has taken over by its time is active, whatever the file still says."""
     return [
         {
             "label": key.label,
             "kid": key.kid,
             "state": key.state.value,
-            "seals": key is seals,
+            "seals": key.state is KeyState.ACTIVE,
             "created": when(key.created),
             "activates": when(key.activates),
             "retired": when(key.retired),
             "revoked": when(key.revoked),
             "prune_after": when(key.prune_after),
         }
-        for key in ring.keys
+        for key in rotation.settle(ring, moment).keys
     ]
 
 
@@ -313,7 +313,6 @@ def check(
     with failing(as_json=as_json):
         found = rotation.check(Keyring.load(old), Keyring.load(new), moment)
     if found:
-        lines = [f"{one.condition}: {one.reason}. {one.remedy}" for one in found]
         facts = [
             {
                 "condition": one.condition,
@@ -321,11 +320,18 @@ def check(
                 "label": one.label,
                 "reason": one.reason,
                 "remedy": one.remedy,
+                "allowed_at": when(one.allowed_at),
             }
             for one in found
         ]
-        refuse("\n".join(lines), as_json=as_json, violations=facts)
+        refuse("\n".join(map(_told_of, found)), as_json=as_json, violations=facts)
     say("safe to publish.", {"violations": []}, as_json=as_json)
+
+
+def _told_of(violation: rotation.Violation) -> str:
+    about = "" if violation.kid is None else f" ({violation.kid})"
+    allowed = "" if violation.allowed_at is None else f" Allowed from {when(violation.allowed_at)}."
+    return f"{violation.condition}{about}: {violation.reason}. {violation.remedy}{allowed}"
 
 
 @app.command()
@@ -338,26 +344,26 @@ def status(
         ring = Keyring.load(path)
     lines: Iterable[str] = ()
     more: dict[str, Any] = {}
+    settled = rotation.settle(ring, moment)
     if audit:
         usage, reader = summed(audit, as_json=as_json)
         told = fleet.Told(ring, usage, moment, live_within)
-        advice = told.waiting() or _advice(ring, moment, told.prunable)
+        advice = told.waiting() or _advice(settled, moment, told.prunable)
         lines, more = told.lines(), {**told.facts(), "log": log_facts(reader)}
     else:
-        advice = _advice(ring, moment)
+        advice = _advice(settled, moment)
     if as_json:
         say("", _facts(ring, moment, next=advice, **more), as_json=True)
         return
     console.print(f"{path}: generation {ring.generation}, digest {ring.digest}", markup=False)
     table = Table("label", "kid", "state", "seals", "for", "prune after", box=None, pad_edge=False)
-    seals = ring.active(moment)
-    for key in ring.keys:
+    for key in settled.keys:
         since = key.revoked or key.retired or key.activates or key.created
         table.add_row(
             Text(_shown(key)),
             key.kid,
             key.state.value,
-            "yes" if key is seals else "",
+            "yes" if key.state is KeyState.ACTIVE else "",
             "-" if since is None else span(moment - since),
             when(key.prune_after) or "-",
         )
@@ -444,6 +450,14 @@ def _advice(ring: Keyring, moment: float, prunable: Mapping[Key, float | None] |
     undated = [key for key, gone in retired.items() if gone is None]
     if undated:
         return f"write down when {', '.join(map(_shown, undated))} retired, so that it can be pruned one day"
+    return _advice_on_staged(ring, staged, ready, moment)
+
+
+def _advice_on_staged(ring: Keyring, staged: list[Key], ready: list[float], moment: float) -> str:
+    coming = [key for key in staged if key.activates is not None and key.activates > moment]
+    if coming:
+        first = min(coming, key=ring.order)
+        return f"wait; {_shown(first)} takes over by itself at {when(first.activates)}"
     if not ready:
         return f"write down when {', '.join(map(_shown, staged))} was created, so that it can be promoted"
     if moment < min(ready):
