@@ -83,6 +83,10 @@ def schedule(ring: Keyring, name: str, at: float, now: float) -> Keyring:
 
 
 def _scheduled(ring: Keyring, key: Key, at: float, now: float) -> Keyring:
+    if _is_coming(ring, key, now) and at > (key.activates or 0.0):
+        raise RotationRefused(
+            f"key {key.label!r} takes over by itself before every node can know better.", allowed_at=key.activates
+        )
     earliest = max(now, _begun(ring, now))
     if at < earliest:
         raise RotationRefused(
@@ -94,6 +98,12 @@ def _scheduled(ring: Keyring, key: Key, at: float, now: float) -> Keyring:
 def _passed_over(ring: Keyring, key: Key, now: float) -> bool:
     """Return whether a staged key's time came before that of the key that seals, so that it never takes over."""
     return key.activates is not None and key.activates <= now and ring.is_older(key, ring.active(now))
+
+
+def _is_coming(ring: Keyring, key: Key, now: float) -> bool:
+    """Return whether a staged key takes over by itself before another publish is on every node."""
+    soon = key.activates is not None and key.activates <= now + spread(ring.policy)
+    return soon and not _passed_over(ring, key, now)
 
 
 def _begun(ring: Keyring, now: float) -> float:
@@ -181,11 +191,11 @@ def rollback(ring: Keyring, now: float, name: str | None = None) -> Keyring:
             raise RotationRefused(
                 f"no retired key is known to have sealed before {active.label!r}. Name the one to go back to."
             )
-        chosen = max(before, key=ring.order)
+        chosen = max(before, key=_last_sealed)
     ready = promotable_at(ring, chosen)
     if ready is not None and max(now, chosen.retired or now) < ready:
         raise RotationRefused(f"key {chosen.label!r} may not be on every node yet.", allowed_at=ready)
-    between = [key for key in retired if key.retired is not None and ring.is_older(chosen, key)]
+    between = [key for key in retired if _has_sealed(key) and ring.is_older(chosen, key)]
     known = max((key.retired or 0.0 for key in between), default=-math.inf) + spread(ring.policy)
     if now < known:
         raise RotationRefused(
@@ -198,6 +208,16 @@ def rollback(ring: Keyring, now: float, name: str | None = None) -> Keyring:
         active: replace(active, state=KeyState.STAGED, activates=None, retired=now, prune_after=None),
     }
     return _next(ring, [became.get(key, key) for key in ring.keys])
+
+
+def _last_sealed(key: Key) -> tuple[float, float]:
+    """Order retired keys by when they took over; one that never did may have sealed only as the first of its ring."""
+    return (key.activates or 0.0) if _has_sealed(key) else -math.inf, -(key.created or 0.0)
+
+
+def _has_sealed(key: Key) -> bool:
+    """Return whether a retired key is known to have taken over before it was retired."""
+    return key.activates is not None and key.retired is not None and key.activates <= key.retired
 
 
 def _active(ring: Keyring) -> Key:
@@ -217,8 +237,7 @@ def retire(ring: Keyring, name: str, now: float) -> Keyring:
         raise RotationRefused(f"key {key.label!r} is active, and a ring needs one. Promote the staged key instead.")
     if key.state is not KeyState.STAGED:
         raise RotationRefused(f"key {key.label!r} is {key.state} already.")
-    known = now + spread(ring.policy)
-    if key.activates is not None and key.activates <= known and not _passed_over(ring, key, now):
+    if _is_coming(ring, key, now):
         raise RotationRefused(
             f"key {key.label!r} takes over by itself before every node can know better. "
             "Let it, and go back by `rollback`."

@@ -298,13 +298,23 @@ def _outlives(publish: Publish) -> Iterator[Violation]:
                     "Keep it as retired until its last session has ended.",
                     gone,
                 )
-        elif then is not None and then.state is KeyState.RETIRED and then.retired is not None:
-            yield from _backdated(publish, key, then, then.retired)
+        elif then is not None and then.state is KeyState.RETIRED:
+            retired = _counts_from(publish, then)
+            if retired is not None:
+                yield from _backdated(publish, key, then, retired)
+
+
+def _counts_from(publish: Publish, key: Key) -> float | None:
+    """Return when a retired key stopped sealing as far as its dates tell, of which ``retired`` comes first."""
+    if key.retired is None and key.prune_after is not None:
+        return key.prune_after - succession.kept(publish.policy)
+    return key.retired
 
 
 def _backdated(publish: Publish, key: Key, then: Key, retired: float) -> Iterator[Violation]:
     if key.state is KeyState.RETIRED:
-        earliest = retired if key.retired is None else key.retired
+        before = _counts_from(publish, key)
+        earliest = retired if before is None else before
     elif publish.loading:
         return
     elif (written := publish.new.find(key.id)) is not None and written.state is not KeyState.RETIRED:

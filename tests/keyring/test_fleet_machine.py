@@ -176,7 +176,7 @@ class Fleet(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         """Let time pass; whoever has not loaded a publish by its last moment does so then."""
         end = self.now + seconds
-        while (due := min(map(self.last_moment, self.nodes))) < end:
+        while (due := min(map(self.last_moment, self.nodes))) <= end:
             self.now = max(self.now, due - MOMENT)
             self.traffic()
             self.now = max(self.now, due)

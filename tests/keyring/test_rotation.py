@@ -192,6 +192,10 @@ def test_rollback_over_a_key_that_sealed_a_moment_ago() -> None:
     line = ring(key(1, created=1.0), key(2, STAGED, created=1.0), key(3, STAGED, created=2.0))
     quick = rotation.promote(rotation.promote(line, NOW), NOW)
     assert states(rotation.rollback(quick, NOW)) == {"k1": "retired", "k2": "active", "k3": "staged"}
+    unused = ring(*STEADY, key(3, STAGED, created=2.0), key(4, STAGED, created=3.0, activates=NOW + 9999))
+    for name in ("k3", "k4"):
+        unused = rotation.retire(unused, name, NOW)
+    assert states(rotation.rollback(rotation.promote(unused, NOW), NOW))["k1"] == "active"
     ready = NOW + D + SKEW
     step = "a key that came after 'k1' has stopped sealing a moment ago"
     assert refused(lambda: rotation.rollback(quick, ready - 1, "k1"), step) == ready
@@ -213,6 +217,9 @@ def test_retire_waits_while_nodes_move_sessions_to_the_key() -> None:
     assert states(rotation.retire(back, "k2", ready)) == {"k1": "active", "k2": "retired"}
     soon = rotation.promote(STEADY, NOW, at=NOW + D + SKEW)
     assert refused(lambda: rotation.retire(soon, "k2", NOW), "key 'k2' takes over by itself before") is None
+    later = functools.partial(rotation.promote, soon, NOW + 1, at=NOW + D + SKEW + 1)
+    assert refused(later, "key 'k2' takes over by itself before every node can know") == NOW + D + SKEW
+    assert rotation.promote(soon, NOW + 1, at=NOW + D).active(NOW + D).label == "k2"
     far = rotation.promote(STEADY, NOW, at=NOW + D + SKEW + 1)
     assert not rotation.check(far, rotation.retire(far, "k2", NOW), NOW)
     passed_over = ring(key(1, activates=NOW), key(2, STAGED, activates=1.0))

@@ -206,6 +206,17 @@ def test_a_retirement_is_not_dated_back(state: KeyState) -> None:
         assert found(old, new, loading=True) == []
 
 
+def test_a_date_to_prune_that_is_left_over() -> None:
+    """C3: without `retired` a later prune would go by it; of a key that was retired once before it is long past."""
+    old = ring(key(1, created=1.0, prune_after=NOW), key(2, STAGED, created=1.0))
+    for prune_after, expected in ((NOW, [("C3", "k1")]), (NOW - SPREAD + KEPT, []), (NOW + KEPT, [])):
+        assert found(old, after(key(1, RETIRED, prune_after=prune_after), key(2))) == expected
+        assert found(old, after(key(1, RETIRED, retired=NOW, prune_after=prune_after), key(2))) == []
+        kept = ring(key(1, RETIRED, prune_after=NOW + KEPT), key(2))
+        moved = [("C3", "k1")] if prune_after < NOW + KEPT else []
+        assert found(kept, after(key(1, RETIRED, prune_after=prune_after), key(2))) == moved
+
+
 def test_a_retirement_is_not_moved_back() -> None:
     """C3: neither that of a key retired long ago, nor that of one which was outrun by time."""
     old = ring(key(1, created=1.0), key(2, STAGED, created=1.0, activates=NOW - 50), key(3, RETIRED, retired=NOW - 40))
