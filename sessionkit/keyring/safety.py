@@ -11,6 +11,8 @@ no publish makes use of a promise that it gives itself. ``now`` is Unix seconds.
 * C3: a key goes only when its last session has ended on every clock: T + ε after the last node sealed under it.
 * C4: opening never depends on time (``Keyring.active`` sees to that), and nodes agree on which key is newer: none moves
   sessions to a key that another node moves them away from.
+* E1: what an emergency has ended stays ended: no revoked key opens again, and ``not_before`` does not go back. Asked of
+  whoever publishes alone: processes take such a ring, so that a key which was revoked by mistake has a way back.
 
 The theorem: where publishes follow one another under C1 to C4, every token that a node makes opens on every node until
 it is T old, and no session moves to and fro. ``tests/keyring/test_fleet_machine.py`` looks for counterexamples, and
@@ -46,7 +48,7 @@ class Violation:
     """A condition that a publish would break.
 
     Attributes:
-        condition: ``C1``, ``C2``, ``C3`` or ``C4``.
+        condition: ``C1``, ``C2``, ``C3``, ``C4`` or ``E1``.
         reason: what would happen.
         remedy: what to publish instead.
         kid: the key it is about, in hexadecimal; ``None`` if it is about the ring as a whole.
@@ -143,12 +145,12 @@ def _opens(publish: Publish) -> Iterator[Violation]:
         before = old.find(key.id)
         if before is None:
             yield from _comes_too_soon(publish, key)
-        elif before.state is KeyState.REVOKED is not key.state:
+        elif before.state is KeyState.REVOKED and key.state in _SEALING:
             yield _about(
                 key,
                 "C1",
-                f"key {key.label!r} was revoked and would open again: nodes on the old ring refuse its sessions and "
-                "clear their cookies, and whoever has learnt it can make sessions",
+                f"key {key.label!r} was revoked and would seal again: nodes on the old ring refuse its sessions and "
+                "clear their cookies",
                 "Leave it revoked, and stage a fresh key.",
             )
     for key in old.keys:
@@ -362,10 +364,34 @@ def _moves(ring: Keyring, came: Key, active: Key) -> bool:
     return one is not None and other is not None and one.decrypts and ring.is_older(one, other)
 
 
+# --- E1 ---------------------------------------------------------------------------------------------------------------
+
+
+def _stays_ended(publish: Publish) -> Iterator[Violation]:
+    """E1: an older file put back, or a line lost in a merge, does not undo an emergency."""
+    old, new = publish.old, publish.new
+    for key in new.keys:
+        before = old.find(key.id)
+        if before is not None and before.state is KeyState.REVOKED is not key.state:
+            yield _about(
+                key,
+                "E1",
+                f"key {key.label!r} was revoked and would open again: whoever has learnt it can make sessions",
+                "Leave it revoked until it is pruned, and stage a fresh key.",
+            )
+    if old.not_before is not None and (new.not_before is None or new.not_before < old.not_before):
+        yield Violation(
+            "E1",
+            "not_before goes back: sessions that are refused now would be let in again",
+            "Keep not_before as it is, or set a later time; it costs nothing.",
+        )
+
+
 CONDITIONS: Mapping[str, Callable[[Publish], Iterator[Violation]]] = {
     "C1": _opens,
     "C2": _waits,
     "C3": _outlives,
     "C4": _agrees,
+    "E1": _stays_ended,
 }
 """The conditions by name; each tells what a publish would break of it."""
