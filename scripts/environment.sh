@@ -2,6 +2,7 @@
 # Sourced by the other scripts: a virtual environment of this project's own, made when it is missing or out of date.
 #
 #   environment NAME ARGUMENT…   leaves its folder in $venv; the arguments are pip's
+#   system COMMAND:PACKAGE…      programs that tests run for real, from Debian's packages
 #
 # Needs a Python with venv and pip, chosen by $PYTHON (python3 if unset); uses uv where there is one, since it is faster.
 # The versions come from scripts/constraints.txt, or from the file in $CONSTRAINTS.
@@ -15,6 +16,24 @@ constraints=${CONSTRAINTS:-scripts/constraints.txt}
 die() {
     printf '%s\n' "$*" >&2
     exit 2
+}
+
+# What a test wants from the system and pip cannot bring, as COMMAND:PACKAGE of Debian's: installed where it is missing
+# and we may; where we may not, it is said what to install. Nothing is left out silently.
+system() {
+    local wanted missing=()
+    for wanted in "$@"; do
+        command -v "${wanted%%:*}" >/dev/null || missing+=("${wanted#*:}")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
+        die "tests need ${missing[*]} (Debian's names). Install them, e.g.: sudo apt-get install ${missing[*]}"
+    fi
+    printf 'installing %s\n' "${missing[*]}" >&2
+    # Another process may hold the lock for a while.
+    apt-get -o DPkg::Lock::Timeout=300 update -qq >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends \
+        "${missing[@]}" >/dev/null
 }
 
 environment() {
