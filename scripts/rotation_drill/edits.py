@@ -16,21 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["rolled_back", "swapped"]
 
 
-def rolled_back(data: bytes, now: float, kept: float) -> bytes:
-    """Return the file that goes back to the key which retired last: the two keys change their states.
+def rolled_back(data: bytes) -> bytes:
+    """Return the file that goes back to the key which retired last; the one that seals now is staged again.
 
-    Args:
-        data: the file as it is.
-        now: Unix seconds.
-        kept: seconds for which the key that seals now must go on opening.
+    Not retired at once: nodes on the older ring move sessions to it still, and others would move them back.
     """
 
     def edit(file: dict[str, Any]) -> None:
         active = _first(file, "active")
         again = max(_all(file, "retired"), key=lambda key: str(key["retired"]))
-        active.update(state="retired", retired=_date(now), prune_after=_date(now + kept))
-        again["state"] = "active"
-        del again["retired"], again["prune_after"]
+        active["state"], again["state"] = "staged", "active"
+        del active["activates"], again["retired"], again["prune_after"]
         file["generation"] += 1
 
     return _edited(data, edit)

@@ -324,28 +324,32 @@ class Operator:
         self.proof.scheduled += in_time
 
     async def _roll_back(self) -> None:
-        """Go back to the key that sealed before: one publish, which the gate of a pipeline lets through."""
+        """Go back to the key that sealed before, by a file that the gate of a pipeline lets through.
+
+        Sessions under the newer key stay there until every worker has that file; then the key retires.
+        """
         await self._barrier()
         before = self._ring().active(time.time()).kid
-        candidate, after = self._written(rolled_back)
+        candidate, after = self._written(rolled_back(self._path.read_bytes()))
         result = await run("keyring", "check", str(self._path), str(candidate))
         if result.returncode != 0:
             raise Failed(f"the rollback is not safe to publish: {text(result)}")
         self._seals(after, Span(since=self._tally.notice.sealing[after].since))
         candidate.replace(self._path)
-        self._mark(f"rollback: {after} again, {before} retired")
+        self._mark(f"rollback: {after} again")
+        await self._barrier()
+        await self._must("retire", before)
+        self._mark(f"retire: {before}", published=True)
         await self._barrier()
         self._sealed(before)
         await self._used(after, len(self._logs.workers))
         self.proof.rolled_back.append((before, after))
 
-    def _written(self, edit: Callable[[bytes, float, float], bytes]) -> tuple[Path, str]:
-        """Edit the file by hand, beside it; return where, and the id of the key that seals there."""
-        now = time.time()
-        kept = self._plan.propagation + self._plan.lifetime + self._plan.skew
+    def _written(self, data: bytes) -> tuple[Path, str]:
+        """Write what is to be published beside the file; return where, and the id of the key that seals there."""
         candidate = self._path.with_name("candidate.yaml")
-        put(edit(self._path.read_bytes(), now, kept), candidate)
-        return candidate, Keyring.load(candidate).active(now).kid
+        put(data, candidate)
+        return candidate, Keyring.load(candidate).active(time.time()).kid
 
     async def _bad_file(self) -> None:
         """Publish a file that breaks off in the middle, see every worker refuse it, and put the good one back."""
@@ -408,7 +412,8 @@ class Operator:
         """Publish a new key as active that was staged nowhere, under a generation that hides it from every check."""
         self._stuck = self._hosts[-1]
         self._delivery.hold(self._stuck)
-        candidate, after = self._written(swapped)
+        kept = self._plan.propagation + self._plan.lifetime + self._plan.skew
+        candidate, after = self._written(swapped(self._path.read_bytes(), time.time(), kept))
         self._seals(after, Span(since=time.time()))
         candidate.replace(self._path)
         self._mark(f"swap: {after}, never staged")
