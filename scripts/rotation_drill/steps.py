@@ -206,9 +206,8 @@ class Operator:
         await anyio.sleep(self._plan.calm)
 
     def _ready(self, ring: Keyring) -> float:
-        """Return the time from which the staged key may take over, by the policy alone: what ``status`` says."""
-        created = [key.created for key in ring.keys if key.state is KeyState.STAGED and key.created is not None]
-        return min(created) + ring.policy.propagation + ring.policy.skew
+        """Return the time from which the key that stands by may take over, by the policy alone."""
+        return (_standby(ring).created or 0.0) + ring.policy.propagation + ring.policy.skew
 
     # --- what the operator says ---------------------------------------------------------------------------------------
 
@@ -264,7 +263,7 @@ class Operator:
         ring = self._ring()
         await self._wait(self._ready(ring))
         before = ring.active(time.time()).kid
-        after = next(key.kid for key in _staged(ring) if key.kid != before)
+        after = _standby(ring).kid
         self._seals(after, Span(since=time.time()))
         await self._must("promote")
         seals = self._ring().active(time.time()).kid
@@ -308,7 +307,7 @@ class Operator:
         policy = self._plan.propagation + self._plan.skew
         # The command line takes its time on a busy machine.
         at = math.ceil(max(time.time() + self._plan.calm + 5, self._ready(ring)) + policy)
-        before, after = ring.active(time.time()).kid, _staged(ring)[0].kid
+        before, after = ring.active(time.time()).kid, _standby(ring).kid
         self._seals(after, Span(since=at - self._plan.skew / 2))
         await self._must("promote", f"--at={datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}")
         self._mark(f"promote --at: {after} in {at - time.time():.0f} s", published=True)
@@ -379,7 +378,7 @@ class Operator:
         """Revoke the key that seals; the staged one takes over in the same publish."""
         await self._barrier()
         ring = self._ring()
-        lost, after = ring.active(time.time()).kid, _staged(ring)[0].kid
+        lost, after = ring.active(time.time()).kid, _standby(ring).kid
         self._tally.notice.revoked.add(lost)
         self._seals(after, Span(since=time.time()))
         await self._must("revoke", lost)
@@ -434,8 +433,8 @@ class Operator:
         await self._free_stuck()
 
 
-def _staged(ring: Keyring) -> list[Key]:
-    """Return the staged keys, oldest first."""
-    return sorted(
-        (key for key in ring.keys if key.state is KeyState.STAGED), key=lambda key: (key.created or 0.0, key.id)
-    )
+def _standby(ring: Keyring) -> Key:
+    """Return the key that takes over next: the oldest that is staged and does not seal yet by its time."""
+    seals = ring.active(time.time())
+    waiting = [key for key in ring.keys if key.state is KeyState.STAGED and key is not seals]
+    return min(waiting, key=lambda key: (key.created or 0.0, key.id))
