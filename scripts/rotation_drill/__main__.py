@@ -44,8 +44,8 @@ INTERRUPTED = 130
 BRISK = 0.5
 """Seconds between two actions of a brisk visitor, on average: a hundred of them leave two cores room to breathe."""
 
-SLEEPY = 3
-"""Every so many visitors rest for long, so that sessions hang on keys that retired long ago."""
+HABITS = 5
+"""Of so many visitors one only looks and one rests for long: their sessions hang on keys that retired long ago."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -115,7 +115,8 @@ async def drill(console: Console, options: argparse.Namespace) -> bool:
                         [host.url for host in fleet],
                         tally,
                         Random(f"{options.seed} {number}"),
-                        thinking=BRISK if number % SLEEPY else plan.rest(),
+                        thinking=plan.rest() if number % HABITS == 0 else BRISK,
+                        reader=number % HABITS == 1,
                     )
                     traffic.start_soon(browser.visit, closing)
                 await operator.work()
@@ -130,14 +131,15 @@ async def drill(console: Console, options: argparse.Namespace) -> bool:
     ]
     found = list(findings(Outcome(plan, tally, logs, operator.proof, operator.order, troubles)))
     ring = Keyring.load(keyring)
+    kids = list(dict.fromkeys([*operator.order, *tally.by_key()]))
     draw(
         Scene(
             title=_title(options, plan, tally),
             seconds=lasted,
             began=began,
             keys=tally.keys,
-            order=operator.order,
-            notes={kid: _state(ring, kid) for kid in operator.order},
+            order=kids,
+            notes={kid: _state(ring, kid) for kid in kids},
             marks=operator.marks,
             workers=logs.workers,
         ),

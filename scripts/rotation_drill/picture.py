@@ -113,7 +113,7 @@ def _traffic(axes: Axes, scene: Scene) -> list[PolyCollection]:
         widest = max(seconds, key=lambda second: _room(layer, second))
         if layer[widest] >= NAMED_FROM * peak:
             axes.text(
-                widest,
+                min(widest, scene.seconds - scene.seconds / 60),
                 below[widest] + layer[widest] / 2,
                 _name(scene, kid),
                 ha="center",

@@ -85,8 +85,8 @@ class Plan:
             seconds=seconds,
             propagation=propagation,
             skew=max(1, min(3, propagation // 2)),
-            # Long enough that no browser rests for longer. In a whole drill also short enough that a prune comes due.
-            lifetime=max(60 if short else 30, round(seconds / 4)),
+            # In a whole drill short enough that a prune comes due, but no visitor rests for longer.
+            lifetime=600 if short else max(30, round(seconds / 4)),
             latest=propagation / 2,
             calm=propagation / 4,
         )

@@ -277,8 +277,8 @@ class Operator:
         await self._barrier()
         self._stuck = self._hosts[-1]
         self._delivery.hold(self._stuck)
-        before, after = await self._promote()
         self._mark(f"{self._stuck.server} stuck: nothing arrives")
+        before, after = await self._promote()
         # Half of the fleet changes keys, half goes on under the old one; each opens what the other seals.
         await self._used(after, len(self._logs.workers))
         self._outrun = before
@@ -289,7 +289,7 @@ class Operator:
         ring = self._ring()
         await self._wait(self._ready(ring) + 1)
         self.proof.held = self._gate()
-        self._mark(f"no promotion: {', '.join(self.proof.held) or 'nobody'} without {ring.generation}")
+        self._mark(f"refused: {', '.join(self.proof.held) or 'nobody'} not on {ring.generation}")
         await self._free_stuck()
         await self._barrier()
         self._sealed(self._outrun)
@@ -403,9 +403,10 @@ class Operator:
     # --- mistakes -----------------------------------------------------------------------------------------------------
 
     async def _damage(self) -> None:
-        """Give a mistake the time to show, and no more."""
+        """Give a mistake the time to show, and little more."""
         with suppress(Failed):
             await self._until(lambda: self._tally.lost, "a session is lost")
+        await self._calm()
 
     async def _naive_swap(self) -> None:
         """Publish a new key as active that was staged nowhere, under a generation that hides it from every check."""

@@ -33,11 +33,11 @@ sessions."""
 
 def create_app() -> SessionMiddleware:
     """Return the shop, with what the environment says."""
-    return worker(os.environ)
+    return worker(os.environ)[0]
 
 
-def worker(environment: Mapping[str, str]) -> SessionMiddleware:
-    """Return the shop of the next worker of a host.
+def worker(environment: Mapping[str, str]) -> tuple[SessionMiddleware, TextIO]:
+    """Return the shop of the next worker of a host, and its audit log, which stays open as long as it is written to.
 
     Raises:
         RuntimeError: if the host has as many as it is to have: one of them has ended and was started again.
@@ -46,7 +46,7 @@ def worker(environment: Mapping[str, str]) -> SessionMiddleware:
     clocks = [float(ahead) for ahead in environment[CLOCKS].split()]
     number, audit = _claim(folder, len(clocks))
     config = settings(int(environment[LIFETIME]), audit={"key": bytes.fromhex(environment[AUDIT_KEY])})
-    return shop(str(folder / "keyring.yaml"), audit, config, clock=lambda: time.time() + clocks[number])
+    return shop(str(folder / "keyring.yaml"), audit, config, clock=lambda: time.time() + clocks[number]), audit
 
 
 def log_name(number: int) -> str:
@@ -58,7 +58,7 @@ def _claim(folder: Path, places: int) -> tuple[int, TextIO]:
     """Take the first place that no other worker has, by making its log."""
     for number in range(places):
         try:
-            # Written line by line; it stays open while the process lives.
+            # Written line by line, so that whoever reads along sees whole lines soon.
             return number, (folder / log_name(number)).open("x", buffering=1, encoding="utf-8")
         except FileExistsError:
             continue

@@ -108,6 +108,7 @@ class Browser:
         tally: counts for all.
         random: decides what to do next.
         thinking: seconds between two actions, on average.
+        reader: only look, once there is something in the cart: such a session is written when half of its life is over.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Browser:
         random: Random,
         *,
         thinking: float = THINKING,
+        reader: bool = False,
     ) -> None:
         self._name = name
         self._transport = transport
@@ -126,6 +128,7 @@ class Browser:
         self._tally = tally
         self._random = random
         self._thinking = thinking
+        self._reader = reader
         self._jar = CookieJar()
         self._books = _EMPTY
         self._deadline: float | None = None
@@ -147,10 +150,11 @@ class Browser:
     async def act(self) -> None:
         """Do one thing a visitor does."""
         random, books = self._random, self._books
-        match random.choices(
-            ("look", "open", "add", "remove", "write", "login", "logout"),
-            (30, 8, 30, 10, 12, 6, 1 if books.user else 0),
-        ):
+        actions = ("look", "open", "add", "remove", "write", "login", "logout")
+        often = (30, 8, 30, 10, 12, 6, 1 if books.user else 0)
+        if self._reader:
+            often = (30, 8, 0, 0, 0, 0, 0) if books.cart else (0, 0, 1, 0, 0, 0, 0)
+        match random.choices(actions, often):
             case ["look"]:
                 await self._do(_as_it_is, ("GET", "/"))
             case ["open"]:  # a page and what it loads: at once, and from one state
