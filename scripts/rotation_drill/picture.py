@@ -5,7 +5,9 @@ Colours are those of Okabe and Ito, which people tell apart whatever colours the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scene", "draw"]
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 INK = "#222222"
 DIM = "#666666"
 STYLE: dict[Any, Any] = {
@@ -53,8 +55,11 @@ NOTES = (
     "hatched bars: refuses the file that lies there",
 )
 
-NAMED_FROM = 0.3
+NAMED_FROM = 0.12
 """Share of the traffic's peak that an area must reach to be named in place."""
+
+POINTS = 90
+"""Points in time at most: more of them show nothing but how busy the machine was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +104,29 @@ def draw(scene: Scene, path: Path) -> None:
 
 def _traffic(axes: Axes, scene: Scene) -> list[PolyCollection]:
     """Draw requests a second, an area a key; return the areas."""
-    seconds = range(int(scene.seconds) + 1)
-    layers = [[scene.keys[second][kid] if second in scene.keys else 0 for second in seconds] for kid in scene.order]
+    width = math.ceil(scene.seconds / POINTS)
+    starts = range(0, math.ceil(scene.seconds), width)
+    layers = [
+        [
+            sum(scene.keys[second][kid] for second in range(start, start + width) if second in scene.keys) / width
+            for start in starts
+        ]
+        for kid in scene.order
+    ]
+    middles = [start + width / 2 for start in starts]
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(layers))]
-    areas = axes.stackplot(list(seconds), layers, colors=colours, linewidth=0.5, edgecolor="white")
+    areas = axes.stackplot(middles, layers, colors=colours, linewidth=0.5, edgecolor="white")
     peak = max((sum(column) for column in zip(*layers, strict=True)), default=1) or 1
-    below = [0] * len(seconds)
+    below = [0.0] * len(starts)
     for kid, layer, area in zip(scene.order, layers, areas, strict=True):
         note = scene.notes.get(kid, "")
         area.set_label(f"{_name(scene, kid)}  {kid}{f'  ({note})' if note else ''}")
         if "revoked" in note:
             area.set_hatch("///")
-        widest = max(seconds, key=lambda second: _room(layer, second))
+        widest = max(range(len(starts)), key=partial(_room, layer))
         if layer[widest] >= NAMED_FROM * peak:
             axes.text(
-                min(widest, scene.seconds - scene.seconds / 60),
+                min(middles[widest], scene.seconds - scene.seconds / 60),
                 below[widest] + layer[widest] / 2,
                 _name(scene, kid),
                 ha="center",
@@ -144,9 +157,9 @@ def _traffic(axes: Axes, scene: Scene) -> list[PolyCollection]:
     return areas
 
 
-def _room(layer: Sequence[int], second: int) -> float:
-    """Return how much room a layer has around a second: the least of what it has nearby."""
-    return min(layer[max(0, second - 2) : second + 3]) + layer[second] / 1000
+def _room(layer: Sequence[float], place: int) -> float:
+    """Return how much room a layer has around a place: the least of what it has nearby."""
+    return min(layer[max(0, place - 2) : place + 3]) + layer[place] / 1000
 
 
 def _name(scene: Scene, kid: str) -> str:

@@ -351,11 +351,11 @@ class Operator:
         return candidate, Keyring.load(candidate).active(time.time()).kid
 
     async def _bad_file(self) -> None:
-        """Publish a file that breaks off in the middle, see every worker refuse it, and put the good one back."""
+        """Publish a file that breaks off within a secret, see every worker refuse it, and put the good one back."""
         await self._barrier()
         good = self._path.read_bytes()
         workers = self._logs.workers
-        put(good[: len(good) * 2 // 3], self._path)
+        put(good[: good.rindex(b"base64:") + 20], self._path)
         self._mark("bad file: breaks off in the middle")
         await self._until(self._looked(lambda: all(worker.refused for worker in workers)), "every worker refuses it")
         result = await run("keyring", "promote", str(self._path))
