@@ -90,8 +90,8 @@ async def drill(console: Console, options: argparse.Namespace) -> bool:
     delivery.first()
     audit_key = os.urandom(32)
     with ExitStack() as servers:
-        for host in fleet:
-            process = servers.enter_context(host.serve(plan.lifetime, audit_key))
+        processes = [servers.enter_context(host.serve(plan.lifetime, audit_key)) for host in fleet]
+        for host, process in zip(fleet, processes, strict=True):
             await ready(host.url, process, host.output, len(host.clocks))
         console.print(
             f"{options.clients} visitors, {len(logs.workers)} workers on {len(fleet)} hosts; files arrive up to "

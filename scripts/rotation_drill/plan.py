@@ -45,7 +45,7 @@ WHOLE = (
 SHORT = (Step.ROTATE_STUCK, Step.ROTATE, Step.ROLL_BACK, Step.BAD_FILE, Step.ROTATE_AT, Step.REVOKE)
 MISTAKES = {
     Sabotage.NAIVE_SWAP: (Step.NAIVE_SWAP,),
-    Sabotage.EARLY_PRUNE: (Step.ROTATE, Step.EARLY_PRUNE),
+    Sabotage.EARLY_PRUNE: (Step.EARLY_PRUNE,),
     Sabotage.NO_BARRIER: (Step.ROTATE_STUCK, Step.ROTATE_BLINDLY),
 }
 
@@ -94,7 +94,7 @@ class Plan:
     @property
     def rotations(self) -> int:
         """How often the key is to change; rollback and revocation not counted."""
-        rotations = {Step.ROTATE, Step.ROTATE_STUCK, Step.ROTATE_AT, Step.ROTATE_BLINDLY}
+        rotations = {Step.ROTATE, Step.ROTATE_STUCK, Step.ROTATE_AT}
         return sum(step in rotations for step in self.steps)
 
     @property

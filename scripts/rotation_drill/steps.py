@@ -29,6 +29,7 @@ from sessionkit import Keyring, KeyState
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+    from subprocess import CompletedProcess
 
     from rotation_drill.hosts import Delivery, Host
     from rotation_drill.logs import Logs
@@ -125,6 +126,7 @@ class Operator:
         self._tell = tell
         self._stuck: Host | None = None
         self._outrun = ""
+        self._slowest = 0.0
         self.proof = Proof()
         self.marks: list[Mark] = []
         self.order: list[str] = []
@@ -211,13 +213,20 @@ class Operator:
 
     # --- what the operator says ---------------------------------------------------------------------------------------
 
+    async def _run(self, name: str, *options: str) -> CompletedProcess[bytes]:
+        """Run a command on the file."""
+        began = time.monotonic()
+        result = await run("keyring", name, str(self._path), *options)
+        self._slowest = max(self._slowest, time.monotonic() - began)
+        return result
+
     async def _must(self, name: str, *options: str) -> None:
         """Run a command on the file.
 
         Raises:
             Failed: if it refuses.
         """
-        result = await run("keyring", name, str(self._path), *options)
+        result = await self._run(name, *options)
         if result.returncode != 0:
             raise Failed(f"sessionkit keyring {name}: {text(result)}")
 
@@ -250,7 +259,7 @@ class Operator:
         await self._used(after, len(self._logs.workers))
         self.proof.rotations += 1
         if not self.proof.prune_refused:
-            result = await run("keyring", "prune", str(self._path))
+            result = await self._run("prune")
             self.proof.prune_refused = result.returncode == 1
             self._tell(f"prune, exit status {result.returncode}: {text(result)}")
 
@@ -304,9 +313,9 @@ class Operator:
         """Publish now that the staged key takes over later, on every worker by its own clock."""
         await self._barrier()
         ring = self._ring()
-        policy = self._plan.propagation + self._plan.skew
-        # The command line takes its time on a busy machine.
-        at = math.ceil(max(time.time() + self._plan.calm + 5, self._ready(ring)) + policy)
+        # On a busy machine the command itself takes longer than all that comes after it.
+        published = max(time.time() + 2 + 3 * self._slowest, self._ready(ring))
+        at = math.ceil(published + self._plan.propagation + self._plan.skew)
         before, after = ring.active(time.time()).kid, _standby(ring).kid
         self._seals(after, Span(since=at - self._plan.skew / 2))
         await self._must("promote", f"--at={datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}")
@@ -330,7 +339,7 @@ class Operator:
         await self._barrier()
         before = self._ring().active(time.time()).kid
         candidate, after = self._written(rolled_back(self._path.read_bytes()))
-        result = await run("keyring", "check", str(self._path), str(candidate))
+        result = await self._run("check", str(candidate))
         if result.returncode != 0:
             raise Failed(f"the rollback is not safe to publish: {text(result)}")
         self._seals(after, Span(since=self._tally.notice.sealing[after].since))
@@ -358,7 +367,7 @@ class Operator:
         put(good[: good.rindex(b"base64:") + 20], self._path)
         self._mark("bad file: breaks off in the middle")
         await self._until(self._looked(lambda: all(worker.refused for worker in workers)), "every worker refuses it")
-        result = await run("keyring", "promote", str(self._path))
+        result = await self._run("promote")
         self.proof.command_refused = result.returncode == 1
         self._tell(f"promote, exit status {result.returncode}: {text(result)}")
         put(good, self._path)
@@ -422,7 +431,9 @@ class Operator:
 
     async def _early_prune(self) -> None:
         """Prune the key that has just retired."""
-        retired = self.order[-2]
+        await self._barrier()
+        retired, _ = await self._promote()
+        await self._barrier()
         await self._must("prune", retired, "--force")
         self._mark(f"prune --force: {retired}", published=True)
         await self._damage()
