@@ -23,7 +23,7 @@ from rotation_drill.logs import Logs
 from rotation_drill.picture import Scene, draw
 from rotation_drill.plan import Plan, Sabotage
 from rotation_drill.report import report
-from rotation_drill.steps import Operator
+from rotation_drill.steps import Operator, Proof
 from rotation_drill.verdict import Outcome, findings
 from rotation_shop.browser import Browser
 from rotation_shop.command import Failed
@@ -134,7 +134,7 @@ async def drill(console: Console, options: argparse.Namespace) -> bool:
     kids = list(dict.fromkeys([*operator.order, *tally.by_key()]))
     draw(
         Scene(
-            title=_title(options, plan, tally),
+            title=_title(options, operator.proof, tally),
             seconds=lasted,
             began=began,
             keys=tally.keys,
@@ -148,11 +148,11 @@ async def drill(console: Console, options: argparse.Namespace) -> bool:
     return report(console, tally, ring, found, folder=folder, picture=picture)
 
 
-def _title(options: argparse.Namespace, plan: Plan, tally: Tally) -> str:
+def _title(options: argparse.Namespace, proof: Proof, tally: Tally) -> str:
     mistake = f", sabotage {options.sabotage}" if options.sabotage else ""
     return (
         f"Rotation drill{mistake}: {options.clients} visitors, {tally.requests:,} requests, "
-        f"{plan.rotations} rotations, {len(tally.lost)} sessions lost, {len(tally.errors)} errors"
+        f"{proof.rotations} rotations, {len(tally.lost)} sessions lost, {len(tally.errors)} errors"
     )
 
 

@@ -10,10 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 __all__ = ["End", "Notice", "Span", "Tally"]
 
@@ -103,7 +100,10 @@ class Tally:
 
     def by_key(self) -> Counter[str]:
         """Return the requests by key."""
-        return _sum(self.keys.values())
+        total: Counter[str] = Counter()
+        for second in self.keys.values():
+            total.update(second)
+        return total
 
     def count(self, answer: dict[str, Any], seconds: float) -> None:
         """Count one answered request."""
@@ -123,10 +123,3 @@ class Tally:
         self.ends[how] += 1
         if how is End.LOST:
             self.lost.append(f"{self.elapsed:6.2f} s  {who}: {what}")
-
-
-def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for counter in counters:
-        total.update(counter)
-    return total
