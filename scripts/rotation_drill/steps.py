@@ -314,7 +314,7 @@ class Operator:
         await self._barrier()
         ring = self._ring()
         # On a busy machine the command itself takes longer than all that comes after it.
-        published = max(time.time() + 2 + 3 * self._slowest, self._ready(ring))
+        published = max(time.time() + 2 + 2 * self._slowest, self._ready(ring))
         at = math.ceil(published + self._plan.propagation + self._plan.skew)
         before, after = ring.active(time.time()).kid, _standby(ring).kid
         self._seals(after, Span(since=at - self._plan.skew / 2))
