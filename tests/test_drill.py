@@ -19,13 +19,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from rotation_drill.edits import rolled_back, swapped
 from rotation_drill.hosts import Delivery, Host, hosts
 from rotation_drill.logs import Logs, Ran
 from rotation_drill.picture import Scene, draw
 from rotation_drill.plan import Plan, Sabotage, Step
 from rotation_drill.report import report
 from rotation_drill.steps import Mark, Proof
+from rotation_drill.swap import swapped
 from rotation_drill.verdict import Finding, Outcome, findings
 from rotation_drill.worker import AUDIT_KEY, CLOCKS, FOLDER, LIFETIME, worker
 from rotation_shop.tally import End, Tally
@@ -184,6 +184,7 @@ def test_logs_tell_who_is_behind(tmp_path: Path) -> None:
     assert logs.behind("b") == ["uvicorn 1", "uvicorn 2"]
     with first.open("ab") as file:
         file.write(news[40:])
+        file.write(line("keyring.key_activated", 10, kid="cc", digest="b", generation=2))
         file.write(line("keyring.reload_failed", 12, digest="b", generation=2))
         file.write(line("keyring.recovered", 15, digest="b", generation=2))
     logs.look()
@@ -191,6 +192,7 @@ def test_logs_tell_who_is_behind(tmp_path: Path) -> None:
     worker_1, worker_2 = logs.workers
     assert (worker_1.refused, worker_1.recovered, worker_2.refused) == (1, 1, 0)
     began = worker_2.history[0].since - 1.0  # its clock is behind: by ours it was later
+    assert (worker_1.activated, worker_2.activated) == ({"cc"}, set())
     assert worker_1.history == [
         Ran(began - 2.0, 1, refusing=False),
         Ran(began + 5.0, 2, refusing=False),
@@ -217,25 +219,7 @@ def test_logs_count_what_became_of_sessions(tmp_path: Path) -> None:
 # --- what people write ------------------------------------------------------------------------------------------------
 
 
-def test_the_rollback_passes_the_gate(keyring: Path) -> None:
-    """The key that retired seals again and the other is staged; `keyring check` has nothing against it."""
-    before = Keyring.load(keyring)
-    candidate = keyring.with_name("candidate.yaml")
-    candidate.write_bytes(rolled_back(keyring.read_bytes()))
-    candidate.chmod(0o600)
-    after = Keyring.load(candidate)
-    old, new, standby = before.keys
-    assert {key.label: str(key.state) for key in after.keys} == {
-        old.label: "active",
-        new.label: "staged",
-        standby.label: "staged",
-    }
-    assert after.generation == before.generation + 1
-    done = command("check", str(keyring), str(candidate))
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_swap_does_not(keyring: Path) -> None:
+def test_the_swap_is_what_the_gate_is_for(keyring: Path) -> None:
     """A key that was never staged is what `keyring check` is there to stop."""
     candidate = keyring.with_name("candidate.yaml")
     candidate.write_bytes(swapped(keyring.read_bytes(), time.time(), 3600))

@@ -46,6 +46,7 @@ class Worker:
         digest: of the ring it runs.
         refused: files that it refused.
         recovered: times that it said the file was good again.
+        activated: ids of the keys that it said took over.
         instances: names of the processes that wrote the log: more than one, if it was started again.
         history: which ring it ran since when, in order.
     """
@@ -55,6 +56,7 @@ class Worker:
     digest: str | None = None
     refused: int = 0
     recovered: int = 0
+    activated: set[str] = field(default_factory=set)
     instances: set[str] = field(default_factory=set)
     history: list[Ran] = field(default_factory=list)
 
@@ -62,6 +64,8 @@ class Worker:
         """Take notice of a line."""
         self.instances.add(event["instance"])
         name = event["event"]
+        if name == "keyring.key_activated":
+            self.activated.add(event["kid"])
         since = datetime.fromisoformat(event["timestamp"]).timestamp() - self.ahead
         if name in _RINGS:
             self.digest = event["digest"]

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rotation_drill.edits import rolled_back, swapped
 from rotation_drill.hosts import put
 from rotation_drill.plan import Step
+from rotation_drill.swap import swapped
 from rotation_shop.command import Failed, run, text
 from rotation_shop.tally import Span
 from sessionkit import Keyring, KeyState
@@ -323,41 +323,38 @@ class Operator:
         await self._barrier()
         in_time = time.time() < at - self._plan.skew / 2
         await self._wait(at + self._plan.skew / 2)
+        told = self._looked(lambda: all(after in worker.activated for worker in self._logs.workers))
+        await self._until(told, f"every worker says that {after} took over")
         self._mark(f"{after} took over by the clocks")
-        if self._ring().active(time.time()).kid != after:
-            raise Failed(f"{after} was to take over by itself, and has not")
         self._sealed(before)
         await self._used(after, len(self._logs.workers))
         self.proof.rotations += 1
         self.proof.scheduled += in_time
 
     async def _roll_back(self) -> None:
-        """Go back to the key that sealed before, by a file that the gate of a pipeline lets through.
+        """Go back to the key that sealed before.
 
         Sessions under the newer key stay there until every worker has that file; then the key retires.
         """
         await self._barrier()
         before = self._ring().active(time.time()).kid
-        candidate, after = self._written(rolled_back(self._path.read_bytes()))
-        result = await self._run("check", str(candidate))
-        if result.returncode != 0:
-            raise Failed(f"the rollback is not safe to publish: {text(result)}")
+        after = self._overtaken(before)
         self._seals(after, Span(since=self._tally.notice.sealing[after].since))
-        candidate.replace(self._path)
-        self._mark(f"rollback: {after} again")
+        await self._must("rollback")
+        self._mark(f"rollback: {after} again", published=True)
         await self._barrier()
+        await self._wait(time.time() + self._plan.propagation + self._plan.skew)
         await self._must("retire", before)
         self._mark(f"retire: {before}", published=True)
         await self._barrier()
         self._sealed(before)
         await self._used(after, len(self._logs.workers))
-        self.proof.rolled_back.append((before, after))
+        if self._ring().active(time.time()).kid == after:
+            self.proof.rolled_back.append((before, after))
 
-    def _written(self, data: bytes) -> tuple[Path, str]:
-        """Write what is to be published beside the file; return where, and the id of the key that seals there."""
-        candidate = self._path.with_name("candidate.yaml")
-        put(data, candidate)
-        return candidate, Keyring.load(candidate).active(time.time()).kid
+    def _overtaken(self, kid: str) -> str:
+        """Return the key that sealed before another."""
+        return self.order[self.order.index(kid) - 1]
 
     async def _bad_file(self) -> None:
         """Publish a file that breaks off within a secret, see every worker refuse it, and put the good one back."""
@@ -422,7 +419,9 @@ class Operator:
         self._stuck = self._hosts[-1]
         self._delivery.hold(self._stuck)
         kept = self._plan.propagation + self._plan.lifetime + self._plan.skew
-        candidate, after = self._written(swapped(self._path.read_bytes(), time.time(), kept))
+        candidate = self._path.with_name("candidate.yaml")
+        put(swapped(self._path.read_bytes(), time.time(), kept), candidate)
+        after = Keyring.load(candidate).active(time.time()).kid
         self._seals(after, Span(since=time.time()))
         candidate.replace(self._path)
         self._mark(f"swap: {after}, never staged")
