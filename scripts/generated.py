@@ -1,4 +1,4 @@
-"""What is generated from the code: the tables of the README and the JSON Schemas in config/.
+"""What is generated from the code: tables of the README, the audit log's catalogue, the JSON Schemas in config/.
 
 ``scripts/generate`` writes them; the test suite fails when one is out of date.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
 from pathlib import Path
 
+import audit_page
 from pydantic import BaseModel
 
 from sessionkit import config
-from sessionkit.audit.events import CATALOGUE, Level
+from sessionkit.audit import catalogue
 from sessionkit.config import SessionConfig
 from sessionkit.keyring import file
 
@@ -27,6 +27,8 @@ def files() -> dict[Path, str]:
     readme = ROOT / "README.md"
     return {
         readme: with_tables(readme.read_text("utf-8")),
+        ROOT / "config" / "audit.md": audit_page.page(),
+        ROOT / "config" / "audit.schema.json": catalogue.schema(),
         ROOT / "config" / "keyring.schema.json": file.schema(),
         ROOT / "config" / "sessionkit.schema.json": config.schema(),
     }
@@ -34,7 +36,7 @@ def files() -> dict[Path, str]:
 
 def with_tables(text: str) -> str:
     """Return a README with its generated sections renewed."""
-    tables = {"configuration": configuration, "audit": audit}
+    tables = {"configuration": configuration, "audit": audit_page.summary}
 
     def renew(match: re.Match[str]) -> str:
         return f"{match[1]}\n{tables[match['name']]()}\n{match[3]}"
@@ -67,18 +69,6 @@ def _shown(default: object) -> str:
     if default is None or default in ("", {}):
         return "–"
     return f"`{json.dumps(default)}`"
-
-
-def audit() -> str:
-    """Return the table of events."""
-    rows = ["| event | level | when | fields |", "|---|---|---|---|"]
-    for name, event in CATALOGUE.items():
-        when = " ".join((event.__doc__ or "").split())
-        told = ", ".join(f"`{field.name}`" for field in fields(event))
-        mark = " ⚡" if event.hostile else ""
-        rows.append(f"| `{name}`{mark} | {Level(event.level).name.lower()} | {when} | {told or '–'} |")
-    rows += ["", "⚡ marks what a client can cause at will."]
-    return "\n".join(rows) + "\n"
 
 
 def main() -> None:

@@ -153,6 +153,10 @@ def _audit_key(value: object) -> object:
 Seconds = Annotated[int, Field(strict=True, gt=0, le=MAX_AGE_LIMIT), BeforeValidator(_seconds)]
 
 
+MAX_QUEUE = 1_000_000
+"""Lines that may wait at most: some 2 GB."""
+
+
 class AuditConfig(BaseModel):
     """What the audit log says.
 
@@ -161,6 +165,8 @@ class AuditConfig(BaseModel):
         key: key of the references (``session_ref`` …): octets, or in YAML a secret by ``base64``, ``env``, ``file`` or
             ``command``. Without one, each process makes its own and references do not match between processes.
         client_ref: add a keyed hash of the client's address to rejections.
+        queue: lines that may wait for a thread of their own to write them: for sinks that may block. 0 writes each line
+            where it is emitted, in order with the application's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -172,6 +178,13 @@ class AuditConfig(BaseModel):
         default=None, description="key of the references in the log, at least 16 octets; random per process without it"
     )
     client_ref: bool = Field(default=False, description="add a keyed hash of the client's address to rejections")
+    queue: int = Field(
+        default=0,
+        strict=True,
+        ge=0,
+        le=MAX_QUEUE,
+        description="lines that may wait for a sink that blocks; 0: requests wait for it",
+    )
 
     @discreet
     def __init__(self, /, **settings: Any) -> None:

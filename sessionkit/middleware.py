@@ -21,6 +21,7 @@ from sessionkit.audit import events
 from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
 from sessionkit.backend.messages import ABSENT, NOTHING, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
 from sessionkit.backend.service import SessionService
+from sessionkit.canonical import Account, SessionOutcome
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ActorError, ConfigurationError, SessionKitError
 from sessionkit.headers import sets_cookie, shared, vary_on_cookie
@@ -116,6 +117,8 @@ class SessionMiddleware:
             try:
                 reply = await self.service.ask(Load(fields, client[0] if client else None))
             except ActorError:
+                account = registry.accounts[self.config.key] = Account(self.service.trail, ABSENT, None)
+                account.note(SessionOutcome.UNAVAILABLE)
                 await _unavailable(scope, send)
                 return
             received = reply  # type: ignore[assignment]  # the reply to Load
@@ -159,19 +162,26 @@ class SessionMiddleware:
 
 
 class _Registry(dict[str, Any]):
-    """The sessions of one connection by cookie name; ``owners`` tells whose they are, from the outside in."""
+    """The sessions of one connection by cookie name.
 
-    __slots__ = ("owners",)
+    Attributes:
+        owners: whose they are, from the outside in.
+        accounts: what became of them; stays when they are through.
+    """
+
+    __slots__ = ("accounts", "owners")
 
     def __init__(self) -> None:
         super().__init__()
         self.owners: dict[str, _Exchange] = {}
+        self.accounts: dict[str, Account] = {}
 
 
 class _Exchange:
     """One connection: its session, what became of it, and the application's messages on their way out."""
 
     __slots__ = (
+        "_account",
         "_closed",
         "_decided",
         "_finished",
@@ -193,6 +203,7 @@ class _Exchange:
         self._received = received
         self._registry = registry
         self._session = _session_of(received, middleware.clock)
+        self._account = Account(middleware.service.trail, received, self._session)
         self._stored = received.payload if isinstance(received, Loaded) else b"{}"
         self._outer = scope.get("session", _MISSING)
         self._others = self._outer is not _MISSING and not isinstance(self._outer, Session)
@@ -211,6 +222,7 @@ class _Exchange:
         self._send = send
         self._registry[name] = scope["session"] = self._session
         self._registry.owners[name] = self
+        self._registry.accounts[name] = self._account
         try:
             await self._middleware.app(scope, receive, self.send)
         except Exception:
@@ -280,11 +292,13 @@ class _Exchange:
         request = self._request(message.get("status", 200), headers, scope_type, touched=touched)
         try:
             saved = await self._save(request)
-        except SessionKitError:
+        except SessionKitError as error:
+            self._account.note(SessionOutcome.FAILED, type(error).__name__)
             if self._session.destroyed:
                 self._keep_ended()
             raise
         self._stored = saved.stored
+        self._account.keep(saved)
         # From here on it tells whether anybody was at it after it was saved: also another task, during the send below.
         self._session.accessed = False
         told = self._add_headers(headers, saved, request)
@@ -409,6 +423,7 @@ class _Exchange:
 
     def _lost(self, reason: str) -> None:
         service = self._middleware.service
+        self._account.note(SessionOutcome.LOST, reason)
         service.log.emit(service.trail.lost(self._session.record, reason))
 
 

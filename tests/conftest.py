@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.leaks import Watch
+from tests.line_schema import LineWatch
 from tests.virtual_time import asyncio_options, trio_options
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ settings.load_profile(os.environ.get("SESSIONKIT_HYPOTHESIS_PROFILE", "determini
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers this file gives a meaning to."""
     config.addinivalue_line("markers", "leaks_on_purpose: says what must not be said, to see it found.")
+    config.addinivalue_line("markers", "violates_on_purpose: writes lines the schema forbids, to see them found.")
     config.addinivalue_line("markers", "real_time: run on the real clock, for tests of sockets, processes or threads.")
 
 
@@ -66,3 +68,12 @@ def nothing_leaks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     yield
     found = watch.found()
     assert not found or request.node.get_closest_marker("leaks_on_purpose") is not None, found
+
+
+@pytest.fixture(autouse=True)
+def lines_are_as_promised(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every line that any test writes to the audit log satisfies the published schema."""
+    watch = LineWatch()
+    watch.install(monkeypatch)
+    yield
+    assert not watch.wrong or request.node.get_closest_marker("violates_on_purpose") is not None, watch.wrong[:10]

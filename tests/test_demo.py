@@ -25,6 +25,7 @@ from rotation_shop.screen import Screen, percentile
 from rotation_shop.tally import Tally
 from sessionkit import Key, Keyring, KeyState
 from sessionkit.testing import AsgiClient
+from tests.line_schema import violations
 
 if TYPE_CHECKING:
     from sessionkit import SessionMiddleware
@@ -219,7 +220,9 @@ def test_rotation_under_load(tmp_path: Path) -> None:
     assert re.search(r"re-encrypted +[1-9][0-9]*, of these backwards 0", text)
     assert "prune, exit status 1" in text
     (log,) = (tmp_path / "demo").rglob("audit.jsonl")
-    names = [json.loads(line)["event"] for line in log.read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert [problem for line in lines for problem in violations(line)] == []
+    names = [line["event"] for line in lines]
     assert names.count("actor.started") == names.count("actor.stopped") == 2, "a server did not wait for our shutdown"
 
 

@@ -6,6 +6,7 @@ A block is run if a comment ``<!-- run: NAME -->`` stands before it; every block
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -15,11 +16,15 @@ from typing import TYPE_CHECKING
 
 import generated
 import pytest
+import structlog
 
+from sessionkit import SessionOutcome
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.testing import AsgiClient
+from tests.untouched import untouched
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +97,43 @@ async def test_secret_in_code() -> None:
     """A secret in code is enough for a session."""
     client = AsgiClient(run("secret").app)
     assert (await client.get("/")).set_cookies[0].startswith(b"shop=")
+
+
+@pytest.fixture
+def set_up() -> Iterator[None]:
+    """Leave structlog and logging as they were."""
+    with untouched():
+        yield
+
+
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home", "set_up")
+@pytest.mark.parametrize("block", ["json", "logging"])
+async def test_audit_log_as_json(block: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Either set-up makes JSON lines of the audit log, where the text says that they go."""
+    (home / "config" / "logging.yaml").write_text((ROOT / "config" / "logging.yaml").read_text("utf-8"), "utf-8")
+    run(block)
+    client = AsgiClient(run("raw").app)
+    await client.get("/")
+    out = (home / "audit.log").read_text("utf-8") if block == "logging" else capsys.readouterr().out
+    told = [json.loads(line)["event"] for line in out.splitlines()]
+    assert told == ["keyring.loaded", "actor.inline", "session.created"]
+
+
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home", "set_up")
+async def test_own_line_about_a_request() -> None:
+    """The example's line, outside the middleware, tells of the session inside, in the words that the text lists."""
+    client = AsgiClient(run("canonical").app)
+    with structlog.testing.capture_logs() as captured:
+        async with client.lifespan():
+            for _ in range(2):
+                await client.get("/")
+    created, written = (line for line in captured if line["event"] == "request")
+    assert (created["session_outcome"], written["session_outcome"]) == ("created", "written")
+    assert created["session_ref"] == written["session_ref"]
+    [listed] = re.findall(r"`session_outcome` is one of ([^;]+);", README)
+    assert re.findall(r"`(\w+)`", listed) == [outcome.value for outcome in SessionOutcome]
 
 
 @pytest.mark.usefixtures("home")

@@ -17,6 +17,7 @@ from sessionkit import (
     SessionKitError,
     SessionMiddleware,
     SessionTooLargeError,
+    canonical_fields,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def session(of: Session) -> None:
     assert_type(of.info.kid, str | None)
     assert_type(of.require_recent_auth(300), bool)
     assert_type(of.copy(), dict[str, Any])
+
+
+def canonical_line(scope: Scope) -> None:
+    """What a log line of the application's may say of a session."""
+    assert_type(canonical_fields(scope), dict[str, str])
+    assert_type(canonical_fields(scope, "session"), dict[str, str])
 
 
 async def backend(of: SessionBackend, scope: Scope, message: Scope) -> None:

@@ -1,7 +1,8 @@
 """Bounds what an attack can write: of each kind the first few a window in full, the rest counted.
 
 Only events that a client can cause at will pass through here. The table is bounded too: kinds beyond it are counted
-together. Nothing is lost from the totals.
+together. So is what all kinds write together: an attack from many addresses is many kinds where clients are told apart.
+Nothing is lost from the totals.
 """
 
 from __future__ import annotations
@@ -42,12 +43,16 @@ class Aggregator:
         limit: events of one kind (name, reason, client) a window that are written in full.
         window: seconds.
         kinds: different kinds kept apart at once; some 200 octets each.
+        ceiling: events of all kinds a window that are written in full. With a summary a kind, a window writes no more
+            than ``ceiling + kinds + 1`` lines, whatever comes: 2,025 a minute.
     """
 
-    __slots__ = ("_counts", "_kinds", "_limit", "_overflow", "_window")
+    __slots__ = ("_ceiling", "_counts", "_full", "_kinds", "_limit", "_overflow", "_window")
 
-    def __init__(self, *, limit: int = 10, window: float = 60.0, kinds: int = 1024) -> None:
+    def __init__(self, *, limit: int = 10, window: float = 60.0, kinds: int = 1024, ceiling: int = 1000) -> None:
         self._limit = limit
+        self._ceiling = ceiling
+        self._full = _Count(0.0)
         self._window = window
         self._kinds = kinds
         self._counts: dict[_Kind, _Count] = {}
@@ -67,10 +72,16 @@ class Aggregator:
                 return False
             count = self._counts[kind] = _Count(now)
         count.seen += 1
-        if count.seen <= self._limit:
+        if count.seen <= self._limit and self._has_room(now):
             return True
         count.suppress(now)
         return False
+
+    def _has_room(self, now: float) -> bool:
+        if self._is_over(self._full, now):
+            self._full = _Count(now)
+        self._full.seen += 1
+        return self._full.seen <= self._ceiling
 
     def flush(self, now: float, *, everything: bool = False) -> Iterator[Event]:
         """Yield summaries of the windows that are over, or of all; the table forgets them."""

@@ -29,6 +29,7 @@ __all__ = [
     "ActorStarted",
     "ActorStopped",
     "AuditOverflow",
+    "AuditRecovered",
     "AuditSummary",
     "Event",
     "KeyActivated",
@@ -98,6 +99,11 @@ class Event:
     def severity(self) -> Level:
         """The level of this very event, where it depends on a field; else that of its class."""
         return self.level
+
+    @property
+    def vocabulary(self) -> str | None:
+        """OWASP's word for this very event, where it depends on a field; else that of its class."""
+        return self.owasp
 
     @property
     def category(self) -> str:
@@ -232,7 +238,7 @@ class SessionDestroyed(Event):
 
     name: ClassVar[str] = "session.destroyed"
     level: ClassVar[Level] = Level.INFO
-    owasp: ClassVar[str | None] = "session_logout"
+    owasp: ClassVar[str | None] = "session_expired"  # whose reasons, says OWASP, include a logout
     session_ref: str
     kid: str
     reason: str
@@ -259,6 +265,7 @@ class SessionRejected(Event):
     name: ClassVar[str] = "session.rejected"
     level: ClassVar[Level] = Level.WARNING
     outcome: ClassVar[str] = "failure"
+    owasp: ClassVar[str | None] = "input_validation_fail"
     hostile: ClassVar[bool] = True
     reason: str
     cookie_ref: str
@@ -267,6 +274,11 @@ class SessionRejected(Event):
     kid: str | None = None
     delta: float | None = None
     client_ref: str | None = None
+
+    @property
+    def vocabulary(self) -> str | None:
+        """Where a key was there to try, decryption failed; otherwise what came was no cookie of ours to begin with."""
+        return "crypt_decrypt_fail" if self.reason in {"bad_tag", "wrong_context"} else self.owasp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -564,6 +576,7 @@ class ActorFailed(Event):
     error_type: str
     where: str
     restarts: int
+    unanswered: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -635,6 +648,19 @@ class AuditOverflow(Event):
 
     name: ClassVar[str] = "audit.overflow"
     level: ClassVar[Level] = Level.WARNING
+    count: int
+    first_seen: str
+    last_seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecovered(Event):
+    """Lines are written again after ``count`` were lost to a sink that failed, or to a full queue (``error_type``)."""
+
+    name: ClassVar[str] = "audit.recovered"
+    level: ClassVar[Level] = Level.WARNING
+    outcome: ClassVar[str] = "failure"
+    error_type: str
     count: int
     first_seen: str
     last_seen: str

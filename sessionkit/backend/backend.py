@@ -294,8 +294,10 @@ class SessionBackend:
         if key is not None and not key.decrypts:
             # Revoked since it was loaded: whoever held the key may have made this session up, and the active key would
             # vouch for it from now on. The cookie stays, so that the next request is refused for it and that is told.
-            lost = tuple(self._trail.lost(None, "key_revoked")) if plan.changed else ()
-            return Saved(stored=plan.payload, events=lost)
+            if not plan.changed:
+                return Saved(stored=plan.payload)
+            built = tuple(self._trail.lost(None, "key_revoked"))
+            return Saved(stored=plan.payload, events=built, lost="key_revoked")
         if plan.changed or self._must_write(message, loaded, record, now):
             return None
         return self._tidy(message, loaded.stale, plan.payload)
@@ -343,14 +345,16 @@ class SessionBackend:
     def _keep_as_it_was(self, message: Save, plan: _Plan) -> Saved:
         """Answer for an error response: what the application wrote is not kept, what it ended is."""
         session, received = message.session, message.received
-        built = tuple(self._trail.lost(session.record, "error_response")) if plan.changed else ()
+        lost = "error_response" if plan.changed else None
+        built = () if lost is None else tuple(self._trail.lost(session.record, lost))
         if session.destroyed and isinstance(received, Loaded):
             cookies = self._codec.writer.clear(received.names + received.stale)
             ended = self._trail.ended(session, received)
-            return Saved(tuple(cookies), frozenset(received.names + received.stale), plan.payload, (*built, *ended))
+            names = frozenset(received.names + received.stale)
+            return Saved(tuple(cookies), names, plan.payload, (*built, *ended), lost=lost)
         stale = received.stale if isinstance(received, Loaded) else ()
         tidy = self._tidy(message, stale, plan.payload)
-        return Saved(tidy.cookies, tidy.names, plan.payload, built)
+        return Saved(tidy.cookies, tidy.names, plan.payload, built, lost=lost)
 
     def _clear(self, message: Save) -> Saved:
         received, session = message.received, message.session
@@ -389,7 +393,7 @@ class SessionBackend:
             built = self._trail.created(record, sealed, key, message.scope_type)
             if isinstance(received, Loaded):
                 built = (*self._trail.ended(message.session, received), *built)
-        return Saved(cookies, frozenset((*names, *over)), plan.payload, tuple(built))
+        return Saved(cookies, frozenset((*names, *over)), plan.payload, tuple(built), key.kid)
 
     def _too_large(self, value: object, session: Session, error: SessionTooLargeError) -> Unsaved:
         largest: tuple[tuple[str, int], ...] = ()

@@ -104,12 +104,16 @@ class Saved:
         names: names of the cookies they set or clear.
         stored: the payload that was dealt with, for telling later writes.
         events: to be emitted once the response has been handed to the server.
+        kid: id of the key that the session was sealed under; ``None`` if it was not written.
+        lost: why a change is not kept, if one is not.
     """
 
     cookies: tuple[bytes, ...] = ()
     names: frozenset[str] = frozenset()
     stored: bytes = b"{}"
     events: tuple[Event, ...] = ()
+    kid: str | None = None
+    lost: str | None = None
 
     def __repr__(self) -> str:
         """Show names, no values."""

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio import to_thread
 
 from sessionkit.audit import events
 from sessionkit.audit.events import Event, Level
-from sessionkit.audit.log import AuditLog, Sink
+from sessionkit.audit.log import FLUSH_INTERVAL, AuditLog, Sink
 from sessionkit.audit.pseudonyms import Pseudonyms
 from sessionkit.backend import lifecycle
 from sessionkit.backend.actor import Actor
@@ -95,7 +96,7 @@ class SessionService:
         self._refs = Pseudonyms(config.audit.key_octets() or _process_key())
         self.trail = Trail(config.audit, self._refs)
         self._serializer = Serializer(config.type_encoders)
-        self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger)
+        self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger, queue=config.audit.queue)
         self._actor: Actor[Message, Reply, Event] = Actor(
             self._behaviour, on_events=self.log.emit, on_life=self._tell_life, in_place=in_place
         )
@@ -138,6 +139,7 @@ class SessionService:
             "generation": self._keyring.generation,
             "reload_failures": failures,
             "audit_failures": self.log.failures,
+            "audit_waiting": self.log.waiting,
         }
 
     def differs(self, value: object, stored: bytes) -> bool:
@@ -176,6 +178,7 @@ class SessionService:
             failure = MessageFailed(type(error).__name__)
         else:
             self.log.emit(told)
+            self.log.tick()  # no timer runs here: summaries come with the next request
             return reply
         self.log.emit(
             (
@@ -226,6 +229,7 @@ class SessionService:
                         if self._reloader is not None:
                             tasks.start_soon(self._reloader.run)
                         tasks.start_soon(self._tally)
+                        tasks.start_soon(self._flush)
                         yield
                     finally:
                         await self._end()
@@ -244,9 +248,12 @@ class SessionService:
         """Stop the actor, then tell what its keys did last: also if its host is cancelled, or it has failed before."""
         with anyio.CancelScope(shield=True):
             await self._actor.stop()
-        with suppress(Exception):  # whatever ails the behaviour has been told; the application's shutdown goes on
-            self.log.emit(self._actor.behaviour.handle(Tally())[1])
-        self.log.flush(everything=True)
+            with suppress(Exception):  # whatever ails the behaviour has been told; the application's shutdown goes on
+                self.log.emit(self._actor.behaviour.handle(Tally())[1])
+            if self.config.audit.queue:
+                await to_thread.run_sync(self.log.close)  # waits for the sink; the loop must not
+            else:
+                self.log.close()
 
     async def _tally(self) -> None:
         round_ = 0
@@ -256,6 +263,10 @@ class SessionService:
             # An actor that does not answer has said so itself; what it counted is told later.
             with suppress(ActorError):
                 await self._actor.ask(Tally(all_keys=round_ % TALLIES_A_FULL_ONE == 0), control=True)
+
+    async def _flush(self) -> None:
+        while True:
+            await anyio.sleep(FLUSH_INTERVAL)
             self.log.flush()
 
     def _announce(self) -> None:
@@ -348,7 +359,9 @@ def _life_event(life: Lifecycle) -> Event:
         case lifecycle.Restarted():
             event = events.ActorRestarted(error_type=life.error_type, where=life.where, restarts=life.restarts)
         case lifecycle.Failed():
-            event = events.ActorFailed(error_type=life.error_type, where=life.where, restarts=life.restarts)
+            event = events.ActorFailed(
+                error_type=life.error_type, where=life.where, restarts=life.restarts, unanswered=life.unanswered
+            )
         case lifecycle.HandlerFailed():
             event = events.ActorMessageFailed(
                 message_type=life.message_type, error_type=life.error_type, where=life.where

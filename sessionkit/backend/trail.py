@@ -177,6 +177,10 @@ class Trail:
         """Return the ``session_ref`` of a stored session."""
         return None if record is None else self._refs.session(record.id)
 
+    def reference_of(self, session_id: bytes) -> str:
+        """Return the ``session_ref`` of a session by its id."""
+        return self._refs.session(session_id)
+
     def failed(self, record: Record | None, error_type: str) -> Sequence[Event]:
         """Tell of a session that could not be written."""
         return self._admitted(events.SessionSaveFailed(error_type=error_type, session_ref=self.reference(record)))

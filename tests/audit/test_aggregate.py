@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionkit.audit.aggregate import Aggregator
-from sessionkit.audit.events import ActorStarted, AuditOverflow, AuditSummary, Event, SessionUseAfterExpire, timestamp
-from tests.audit.samples import rejected
+from sessionkit.audit.events import (
+    ActorStarted,
+    AuditOverflow,
+    AuditSummary,
+    Event,
+    SessionDuplicate,
+    SessionUseAfterExpire,
+    timestamp,
+)
+from tests.audit.samples import client, rejected
 
 NOW = 1_700_000_000.0
+REASONS = ("", "bad_tag", "expired", "malformed")
+
+Kind = tuple[str, str | None, str | None]
+
+
+def kind_of(event: Event) -> Kind:
+    """Return what events are counted by."""
+    return event.name, getattr(event, "reason", None), getattr(event, "client_ref", None)
 
 
 def counted(events: list[Event]) -> int:
@@ -82,22 +100,60 @@ def test_everything_can_be_flushed_at_once() -> None:
     assert [type(event) for event in aggregator.flush(NOW, everything=True)] == [AuditSummary, AuditOverflow]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.floats(-40, 40), st.booleans()), max_size=60),
-    st.integers(0, 3),
-    st.integers(0, 4),
-)
-def test_totals_are_right(steps: list[tuple[int, float, bool]], limit: int, kinds: int) -> None:
-    """Case 201: written, summed up and overflowed together are all that happened, even when the clock jumps."""
-    aggregator = Aggregator(limit=limit, window=60, kinds=kinds)
-    now, written = NOW, 0
+def test_all_kinds_together_have_a_ceiling() -> None:
+    """Case 201: what one window writes in full is bounded over all kinds; the next window writes again."""
+    aggregator = Aggregator(limit=10, ceiling=15)
+    written = [aggregator.admit(rejected(client_ref=client(number % 3)), NOW) for number in range(30)]
+    assert written == [True] * 15 + [False] * 15
+    assert sorted(event.count for event in aggregator.flush(NOW + 60) if isinstance(event, AuditSummary)) == [5, 5, 5]
+    assert aggregator.admit(rejected(client_ref=client(0)), NOW + 60)
+
+
+def test_an_attack_from_everywhere() -> None:
+    """Case 201: 200,000 forged cookies from 20,000 addresses in two minutes are fewer than 5,000 lines, all counted."""
+    aggregator = Aggregator()
+    written, summaries, widest = 0, list[Event](), 0
+    for number in range(200_000):
+        now = NOW + number * 120 / 200_000
+        if number % 5_000 == 0:
+            summaries += aggregator.flush(now)
+        written += aggregator.admit(rejected(client_ref=client(number % 20_000)), now)
+        widest = max(widest, len(aggregator._counts))
+    summaries += aggregator.flush(NOW + 120, everything=True)
+    assert written + len(summaries) < 5_000
+    assert written + counted(summaries) == 200_000
+    assert widest <= 1024
+
+
+STEPS = st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(-40, 40), st.booleans())
+
+
+@given(st.lists(STEPS, max_size=60), st.integers(0, 3), st.integers(0, 20), st.integers(0, 20))
+def test_totals_are_right(steps: list[tuple[int, int, float, bool]], limit: int, kinds: int, ceiling: int) -> None:
+    """Case 201: written, summed up and overflowed are all that happened, kind by kind, even when the clock jumps."""
+    aggregator = Aggregator(limit=limit, window=60, kinds=kinds, ceiling=ceiling)
+    now = NOW
+    emitted, told = Counter[Kind](), Counter[Kind]()
     summaries: list[Event] = []
-    for client, seconds, flush in steps:
+    for what, who, seconds, flush in steps:
         now += seconds
-        written += aggregator.admit(rejected(client_ref=f"C{client}"), now)
+        event = (
+            SessionDuplicate(session_ref="r", kid="k", candidates=2)
+            if what == 0
+            else rejected(REASONS[what], client(who))
+        )
+        emitted[kind_of(event)] += 1
+        told[kind_of(event)] += aggregator.admit(event, now)
         assert len(aggregator._counts) <= kinds
         if flush:
             summaries += aggregator.flush(now)
     summaries += aggregator.flush(now, everything=True)
-    assert written + counted(summaries) == len(steps)
+    for summary in summaries:
+        if isinstance(summary, AuditSummary):
+            told[summary.summarised, summary.reason, summary.client_ref] += summary.count
+    overflowed = sum(event.count for event in summaries if isinstance(event, AuditOverflow))
+    assert told.total() + overflowed == emitted.total()
+    assert told <= emitted
+    if not overflowed:
+        assert +told == emitted
     assert not aggregator._counts
