@@ -24,7 +24,7 @@ from rotation_drill.logs import Logs, Ran
 from rotation_drill.picture import Scene, draw
 from rotation_drill.plan import Plan, Sabotage, Step
 from rotation_drill.report import report
-from rotation_drill.steps import Mark, Proof
+from rotation_drill.steps import Held, Mark, Operator, Proof
 from rotation_drill.swap import swapped
 from rotation_drill.verdict import Finding, Outcome, findings
 from rotation_drill.worker import AUDIT_KEY, CLOCKS, FOLDER, LIFETIME, worker
@@ -374,6 +374,30 @@ def test_the_picture_names_keys_steps_and_workers(tmp_path: Path) -> None:
     assert path.read_bytes() == first_drawn
     draw(scene, tmp_path / "traffic.png")
     assert (tmp_path / "traffic.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- the operator -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_time
+async def test_nothing_is_promoted_while_a_worker_is_behind(keyring: Path, tmp_path: Path) -> None:
+    """Whatever the policy's times allow: the file stays as it is, and who is behind is named."""
+    ring = Keyring.load(keyring)
+    logs, first, second = one_host(tmp_path)
+    with first.open("ab") as file:
+        file.write(line("keyring.reloaded", 9, digest=ring.digest, generation=ring.generation))
+    delivery = Delivery(keyring, [], 1.0, Random(1))
+    operator = Operator(Plan.of(18, short=True), keyring, [], delivery, logs=logs, tally=Tally(), tell=print)
+    with pytest.raises(Held, match="uvicorn 2") as held:
+        await operator._promote()
+    assert held.value.workers == ["uvicorn 2"]
+    assert Keyring.load(keyring).digest == ring.digest
+    with second.open("ab") as file:
+        file.write(line("keyring.reloaded", 9, digest=ring.digest, generation=ring.generation))
+    before, after = await operator._promote()
+    assert (before, after) == (ring.keys[1].kid, ring.keys[2].kid)
+    assert Keyring.load(keyring).active(time.time()).kid == after
+    assert [mark.what for mark in operator.marks] == [f"promote: {after} after {before}"]
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
-import ssl
 import sys
 import time
 from contextlib import AbstractContextManager, AsyncExitStack
@@ -14,13 +13,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import anyio
-import httpx
 from rich.console import Console
 
 from rotation_demo.report import Audit, summary
 from rotation_demo.rotation import Plan, Rotations
 from rotation_demo.worker import AUDIT_VARIABLE, KEYRING_VARIABLE
-from rotation_shop.browser import Browser
+from rotation_shop.browser import Browser, connections
 from rotation_shop.command import Failed, command
 from rotation_shop.screen import Screen
 from rotation_shop.server import HOST, free_port, ready, serve, uvicorn
@@ -30,9 +28,6 @@ from sessionkit import Keyring
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
-
-PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Never used, since the shop speaks plain http; without it, each browser would load all certificates there are."""
 
 WORKERS = 2
 
@@ -96,9 +91,8 @@ async def show_off(console: Console, stage: Stage, options: argparse.Namespace) 
             background.start_soon(screen.show)
             async with anyio.create_task_group() as traffic:
                 for number in range(options.browsers):
-                    # One each: a pool for all takes longer to choose a connection than the server to answer.
-                    connections = await stack.enter_async_context(httpx.AsyncHTTPTransport(verify=PLAIN))
-                    browser = Browser(f"visitor-{number}", connections, [url], tally, Random(number))
+                    transport = await stack.enter_async_context(connections())
+                    browser = Browser(f"visitor-{number}", transport, [url], tally, Random(number))
                     traffic.start_soon(browser.visit, closing)
                 await rotations.rotate(until)
                 # On a busy machine the last one may have come late: sessions are to move to its key all the same.

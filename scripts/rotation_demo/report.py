@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from rotation_shop.screen import keys_table, percentile
+from rotation_shop.screen import complaints, keys_table, percentile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,9 +86,7 @@ def summary(console: Console, tally: Tally, keyring: Keyring, audit: Audit, *, r
     console.print()
     console.print(keys_table(tally, keyring))
     console.print()
-    for title, lines in (("lost", tally.lost), ("error", tally.errors)):
-        for line in lines[:10]:
-            console.print(f"{title}: {line}", highlight=False, soft_wrap=True)
+    complaints(console, tally)
     good = not tally.lost and not tally.errors
     console.print(
         f"sessions lost {len(tally.lost)}, errors {len(tally.errors)}", style="bold green" if good else "bold red"

@@ -6,7 +6,6 @@ import argparse
 import os
 import shutil
 import signal
-import ssl
 import sys
 import time
 from contextlib import AsyncExitStack, ExitStack
@@ -15,7 +14,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import anyio
-import httpx
 from rich.console import Console
 
 from rotation_drill.hosts import Delivery, hosts
@@ -25,7 +23,7 @@ from rotation_drill.plan import Plan, Sabotage
 from rotation_drill.report import report
 from rotation_drill.steps import Operator, Proof
 from rotation_drill.verdict import Outcome, findings
-from rotation_shop.browser import Browser
+from rotation_shop.browser import Browser, connections
 from rotation_shop.command import Failed
 from rotation_shop.screen import Screen
 from rotation_shop.server import ready
@@ -34,9 +32,6 @@ from sessionkit import Keyring, KeyState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Never used, since the shop speaks plain http; without it, each browser would load all certificates there are."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -107,11 +102,10 @@ async def drill(console: Console, options: argparse.Namespace) -> bool:
             background.start_soon(delivery.run)
             async with anyio.create_task_group() as traffic:
                 for number in range(options.clients):
-                    # One each: a pool for all takes longer to choose a connection than the server to answer.
-                    connections = await stack.enter_async_context(httpx.AsyncHTTPTransport(verify=PLAIN))
+                    transport = await stack.enter_async_context(connections())
                     browser = Browser(
                         f"visitor-{number}",
-                        connections,
+                        transport,
                         [host.url for host in fleet],
                         tally,
                         Random(f"{options.seed} {number}"),

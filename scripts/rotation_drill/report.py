@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from rotation_shop.screen import keys_table, percentile
+from rotation_shop.screen import complaints, keys_table, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from sessionkit import Keyring
 
 __all__ = ["report"]
-
-SHOWN = 10
-"""Lost sessions and errors that are told one by one."""
 
 
 def report(
@@ -41,9 +38,7 @@ def report(
     console.print()
     console.print(keys_table(tally, keyring))
     console.print()
-    for title, lines in (("lost", tally.lost), ("error", tally.errors)):
-        for line in lines[:SHOWN]:
-            console.print(f"{title}: {line}", highlight=False, soft_wrap=True)
+    complaints(console, tally)
     console.print(
         f"{tally.requests:,} requests in {tally.elapsed:.0f} s; a request took "
         f"p50 {percentile(tally.seconds, 0.5) * 1e3:.1f} ms, p99 {percentile(tally.seconds, 0.99) * 1e3:.1f} ms",

@@ -2,7 +2,7 @@
 
 Rules of this file:
 
-* Nothing is published before every worker runs what was published before (C2): ``_gate`` looks at what their logs say,
+* No key is promoted before every worker runs what was published before (C2): ``_promote`` looks at what their logs say,
   and refuses. That is more than the command line asks for, which reckons with the policy's times.
 * What happened is written down as a fact in ``Proof``; whether it is as it should be is decided elsewhere.
 * What browsers may find is told to them before it can happen, by ``Tally.notice``.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rotation_shop.tally import Tally
     from sessionkit import Key
 
-__all__ = ["Mark", "Operator", "Proof"]
+__all__ = ["Held", "Mark", "Operator", "Proof"]
 
 LOOK = 0.1
 """Seconds between two looks at the logs."""
@@ -86,6 +86,18 @@ class Proof:
     prune_refused: bool = False
     pruned: list[str] = field(default_factory=list)
     stopped: str | None = None
+
+
+class Held(Failed):
+    """A promotion is refused, since workers do not run the newest ring.
+
+    Attributes:
+        workers: their names.
+    """
+
+    def __init__(self, workers: list[str]) -> None:
+        self.workers = workers
+        super().__init__(f"{', '.join(workers)} would not know the key that seals")
 
 
 class Operator:
@@ -175,8 +187,8 @@ class Operator:
     def _ring(self) -> Keyring:
         return Keyring.load(self._path)
 
-    def _gate(self) -> list[str]:
-        """Return the workers because of which nothing may be published now: those without the newest ring."""
+    def _behind(self) -> list[str]:
+        """Return the workers that do not run the newest ring, as their logs have it."""
         self._logs.look()
         return self._logs.behind(self._ring().digest)
 
@@ -194,7 +206,7 @@ class Operator:
 
     async def _barrier(self) -> None:
         """Wait until every worker runs the newest ring."""
-        await self._until(lambda: not self._gate(), "every worker runs the ring that was published last")
+        await self._until(lambda: not self._behind(), "every worker runs the ring that was published last")
 
     async def _used(self, kid: str, times: int) -> None:
         """Wait until sessions came under a key so many times more."""
@@ -263,14 +275,21 @@ class Operator:
             self.proof.prune_refused = result.returncode == 1
             self._tell(f"prune, exit status {result.returncode}: {text(result)}")
 
-    async def _promote(self) -> tuple[str, str]:
+    async def _promote(self, *, blindly: bool = False) -> tuple[str, str]:
         """Let the staged key take over; return the id of the key that sealed before, and that of the one that does now.
 
+        Args:
+            blindly: go by the policy's time alone, whatever the workers run.
+
         Raises:
-            Failed: if no other key seals then.
+            Held: if a worker does not run the newest ring.
+            Failed: if the command refuses, or no other key seals then.
         """
         ring = self._ring()
         await self._wait(self._ready(ring))
+        behind = self._behind()
+        if behind and not blindly:
+            raise Held(behind)
         before = ring.active(time.time()).kid
         after = _standby(ring).kid
         self._seals(after, Span(since=time.time()))
@@ -295,10 +314,11 @@ class Operator:
 
     async def _meet_stuck(self) -> None:
         """Ask for a promotion while a host is stuck: the barrier refuses it, also when the policy's time is over."""
-        ring = self._ring()
-        await self._wait(self._ready(ring) + 1)
-        self.proof.held = self._gate()
-        self._mark(f"refused: {', '.join(self.proof.held) or 'nobody'} not on {ring.generation}")
+        try:
+            await self._promote()
+        except Held as held:
+            self.proof.held = held.workers
+            self._mark(f"refused: {', '.join(held.workers)} not on {self._ring().generation}")
         await self._free_stuck()
         await self._barrier()
         self._sealed(self._outrun)
@@ -439,7 +459,7 @@ class Operator:
 
     async def _rotate_blindly(self) -> None:
         """Promote when the policy's time is over, whatever the workers run."""
-        await self._promote()
+        await self._promote(blindly=True)
         await self._damage()
         await self._free_stuck()
 

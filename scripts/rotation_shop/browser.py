@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import ssl
 import time
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from rotation_shop.tally import Tally
 
-__all__ = ["Books", "Browser", "kid_of"]
+__all__ = ["Books", "Browser", "connections", "kid_of"]
 
 GOODS = ("apples", "bread", "coffee", "figs", "honey", "olives", "rice", "salt", "tea", "walnuts")
 
@@ -46,8 +47,16 @@ PARTING = 0.2
 TIMEOUT = httpx.Timeout(10.0).as_dict()
 """Seconds until a request without an answer is an error."""
 
+_PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Never used, since the shop speaks plain http; without it, each browser would load all certificates there are."""
+
 _PREFIX = 8
 """Characters of a token that hold its version and the id of its key: six octets, of which the last is noise."""
+
+
+def connections() -> httpx.AsyncHTTPTransport:
+    """Return connections for one browser: a pool for all takes longer to choose one than the server to answer."""
+    return httpx.AsyncHTTPTransport(verify=_PLAIN)
 
 
 def kid_of(token: bytes) -> str | None:

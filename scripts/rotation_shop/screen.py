@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rotation_shop.tally import Tally
 
-__all__ = ["Screen", "keys_table", "percentile"]
+__all__ = ["Screen", "complaints", "keys_table", "percentile"]
 
 FRAME = 0.25
 """Seconds between two pictures."""
@@ -32,6 +32,9 @@ LINE = 5.0
 COLUMNS = 24
 """Width of the small charts: the table fits into 80 columns."""
 
+SHOWN = 10
+"""Lost sessions, and errors, that are told one by one."""
+
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -39,6 +42,13 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value below which a share of the values lies, by nearest rank; 0 if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def complaints(console: Console, tally: Tally) -> None:
+    """Print the first of the lost sessions and of the errors, a line each."""
+    for title, lines in (("lost", tally.lost), ("error", tally.errors)):
+        for line in lines[:SHOWN]:
+            console.print(f"{title}: {line}", highlight=False, soft_wrap=True)
 
 
 class Screen:
