@@ -4,8 +4,6 @@ The public names are those below; everything else may change between minor relea
 """
 
 from sessionkit.backend.backend import SessionBackend as SessionBackend
-from sessionkit.canonical import SessionOutcome as SessionOutcome
-from sessionkit.canonical import canonical_fields as canonical_fields
 from sessionkit.config import SessionConfig as SessionConfig
 from sessionkit.exceptions import ActorError as ActorError
 from sessionkit.exceptions import AskTimeout as AskTimeout
@@ -50,7 +48,5 @@ __all__ = [
     "SessionKitError",
     "SessionKitWarning",
     "SessionMiddleware",
-    "SessionOutcome",
     "SessionTooLargeError",
-    "canonical_fields",
 ]

@@ -80,6 +80,13 @@ def _cookie_path(value: str) -> str:
     return value
 
 
+def _health_path(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"/[^\s?#]*", value):
+        problem = "is no path of a page"
+        raise Unsuitable(problem, "Begin with '/', without a query, as in '/-/sessions'; leave it out for no page.")
+    return value
+
+
 def _cookie_domain(value: str | None) -> str | None:
     if value is not None and (not _DOMAIN.fullmatch(value) or len(value) > 253):  # noqa: PLR2004 - RFC 1035 2.3.4
         problem = "is no domain name that a cookie may carry"
@@ -283,6 +290,10 @@ class SessionConfig(BaseModel):
     )
     websocket_persistence: Literal["accept", "off"] = Field(
         default="accept", description="write sessions on websocket.accept, or never on websockets"
+    )
+    health_path: Annotated[str | None, AfterValidator(_health_path)] = Field(
+        default=None,
+        description="path at which the state of sessions and keyring is served as JSON; not for the public",
     )
     type_encoders: SkipJsonSchema[
         Annotated[Mapping[type, Callable[[Any], Any]], PlainSerializer(lambda _: None, return_type=None)]

@@ -17,6 +17,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from sessionkit import health
 from sessionkit.audit import events
 from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
 from sessionkit.backend.messages import ABSENT, NOTHING, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
@@ -24,6 +25,7 @@ from sessionkit.backend.service import SessionService
 from sessionkit.canonical import Account, SessionOutcome
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ActorError, ConfigurationError, SessionKitError
+from sessionkit.exclude import route_path
 from sessionkit.headers import sets_cookie, shared, vary_on_cookie
 from sessionkit.keyring.reloader import watch_folder
 from sessionkit.lifespan import Lifespan
@@ -78,6 +80,7 @@ class SessionMiddleware:
         self.clock = clock
         self.service = SessionService(keyring, self.config, clock=clock, logger=logger, in_place=in_place, watch=watch)
         self._name = self.config.key.encode("ascii")
+        self._health = self.config.health_path
         self._told_insecure = False
 
     def __repr__(self) -> str:
@@ -85,10 +88,12 @@ class SessionMiddleware:
         return f"<SessionMiddleware {self.service!r}>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, or the application's lifespan."""
+        """Serve one connection, the health page, or the application's lifespan."""
         kind = scope["type"]
         if kind == "lifespan":
             await self._host(scope, receive, send)
+        elif kind == "http" and self._health is not None and route_path(scope) == self._health:
+            await health.answer(self.service, scope, send)
         elif kind not in self.config.scopes or self.config.excludes(scope) or self._opted_out(scope):
             await self.app(scope, receive, send)
         else:

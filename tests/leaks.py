@@ -1,8 +1,8 @@
 """Nothing that must stay secret gets out: every test's keys, cookies and payloads are looked for in all it said.
 
-While a test runs, three things are collected: what must not leak (each secret that became a key, in every spelling;
-each token that was sealed; each payload that was serialised), what was logged (by structlog's sink and by logging), and
-what was raised (every error of the package). Afterwards the one is searched for in the other.
+While a test runs, three things are collected: what must not leak (each secret that became a key of a ring or of a
+chain, in every spelling; each token that was sealed; each payload that was serialised), what was logged (by structlog's
+sink and by logging), and what was raised (every error of the package). Afterwards the one is searched for in the other.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import logging
 from typing import TYPE_CHECKING, Any
 
+from sessionkit.audit import chain
 from sessionkit.audit.log import AuditLog
 from sessionkit.exceptions import SessionKitError
 from sessionkit.keyring.key import Key
@@ -27,6 +28,11 @@ SHORTEST = 16
 
 MOST = 20_000
 """Needles kept of one test: a fuzz test makes more than are worth looking for."""
+
+
+def spellings(secret: bytes) -> tuple[bytes, ...]:
+    """Return the ways in which a secret may be written."""
+    return secret, secret.hex().encode(), base64.b64encode(secret).rstrip(b"="), repr(secret)[2:-1].encode()
 
 
 class Watch(logging.Handler):
@@ -50,15 +56,18 @@ class Watch(logging.Handler):
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Begin to collect."""
         from_secret, seal, dump = Key.from_secret.__func__, TokenCipher.seal, Serializer.dump  # type: ignore[attr-defined]  # a classmethod's own function
-        write, raising = AuditLog._write, SessionKitError.__init__
+        write, raising, root_key = AuditLog._write, SessionKitError.__init__, chain.root_key
 
         def watched_from_secret(cls: type[Key], /, secret: Any, **options: Any) -> Key:
             if isinstance(secret, bytes) and len(secret) >= SHORTEST:
-                self.hide(
-                    secret, secret.hex().encode(), base64.b64encode(secret).rstrip(b"="), repr(secret)[2:-1].encode()
-                )
+                self.hide(*spellings(secret))
             made: Key = from_secret(cls, secret, **options)
             return made
+
+        def watched_root_key(*given: Any) -> bytes:
+            octets = root_key(*given)
+            self.hide(*spellings(octets))
+            return octets
 
         def watched_seal(cipher: TokenCipher, *args: Any, **options: Any) -> bytes:
             token = seal(cipher, *args, **options)
@@ -79,6 +88,7 @@ class Watch(logging.Handler):
             self.raised.append(error)
             raising(error, *args)
 
+        monkeypatch.setattr(chain, "root_key", watched_root_key)
         monkeypatch.setattr(Key, "from_secret", classmethod(watched_from_secret))
         monkeypatch.setattr(TokenCipher, "seal", watched_seal)
         monkeypatch.setattr(Serializer, "dump", watched_dump)

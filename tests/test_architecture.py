@@ -37,6 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wire"}),
     frozenset({"backend"}),
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
+    frozenset({"health"}),
     frozenset({"middleware"}),
     frozenset({"contrib", "testing"}),
     frozenset({"cli"}),
@@ -49,6 +50,7 @@ GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox"})
 
 FOREIGN: dict[str, frozenset[str]] = {
     "audit.log": frozenset({"structlog"}),
+    "audit.reading": frozenset({"pydantic_core"}),
     "backend.actor": frozenset({"anyio"}),
     "backend.mailbox": frozenset({"anyio"}),
     "backend.service": frozenset({"anyio"}),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sessionkit.audit.chain import HashChain
 from sessionkit.exceptions import SerializationError, SessionKitError, SessionTooLargeError
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.middleware import SessionMiddleware
@@ -33,6 +34,16 @@ def test_a_secret_is_found(watch: Watch, spelling: str, monkeypatch: pytest.Monk
         watch.install(patch)
         Keyring.from_secret(SECRET)
         watch.said.append(f"loaded {spelling}")
+        assert watch.found()
+
+
+@pytest.mark.leaks_on_purpose
+def test_the_root_key_of_a_chain_is_found(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that a log is chained with is watched, too."""
+    with monkeypatch.context() as patch:
+        watch.install(patch)
+        HashChain(SECRET)
+        watch.said.append(f"loaded {SECRET.hex()}")
         assert watch.found()
 
 

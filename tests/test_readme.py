@@ -5,6 +5,7 @@ A block is run if a comment ``<!-- run: NAME -->`` stands before it; every block
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import json
 import re
@@ -18,7 +19,8 @@ import generated
 import pytest
 import structlog
 
-from sessionkit import SessionOutcome
+from sessionkit.audit.verification import Verifier
+from sessionkit.canonical import SessionOutcome
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.testing import AsgiClient
 from tests.untouched import untouched
@@ -153,6 +155,28 @@ def test_rotation_in_five_minutes() -> None:
         assert done.returncode == 0, done.stderr
     ring = Keyring.load("keyring.yaml")
     assert repr(ring) == "<Keyring gen 2: 1 active, 1 staged, 1 retired>"
+
+
+@pytest.mark.usefixtures("home")
+def test_tamper_evidence(capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's chain covers every line that is logged, and its end; an edit of the log is found."""
+    Path("chain.key").write_text("ab" * 32)
+    try:
+        chain = run("chain").chain
+        atexit.unregister(chain.close)
+        structlog.get_logger().info("order placed", total=12.5)
+        chain.close()
+    finally:
+        structlog.reset_defaults()
+    log, second = capsys.readouterr().out, Path("checkpoints.jsonl").read_bytes()
+    for text, expected in ((log, []), (log.replace("12.5", "1.25"), ["edited"])):
+        verifier = Verifier([bytes.fromhex("ab" * 32)], whole_stream=True)
+        verifier.checkpoint("checkpoints.jsonl", 1, second)
+        for number, line in enumerate(text.encode().splitlines(), 1):
+            verifier.feed("app.log", number, line)
+        report = verifier.report()
+        assert [finding.kind for finding in report.findings] == expected
+        assert [one.closed for one in report.chains] == [True]
 
 
 def test_all_python_is_run() -> None:

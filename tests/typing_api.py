@@ -17,11 +17,14 @@ from sessionkit import (
     SessionKitError,
     SessionMiddleware,
     SessionTooLargeError,
-    canonical_fields,
 )
+from sessionkit.audit.chain import HashChain
+from sessionkit.canonical import canonical_fields
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
+
+    from structlog.typing import Processor
 
     Scope = MutableMapping[str, Any]
     Application = Callable[[Scope, Callable[[], Awaitable[Scope]], Callable[[Scope], Awaitable[None]]], Awaitable[None]]
@@ -33,6 +36,17 @@ def embedding(app: Application) -> Application:
     SessionMiddleware(app, keyring="keyring.yaml", config="sessionkit.yaml")
     SessionMiddleware(app, keyring=Path("keyring.yaml"), config=Path("sessionkit.yaml"))
     return SessionMiddleware(app, keyring=Keyring.from_secret(b"x" * 32), config=SessionConfig(key="shop"))
+
+
+def chain(of: Path) -> Processor:
+    """A processor of structlog's."""
+    HashChain({"env": "CHAIN_KEY"}, component="sessionkit", checkpoints="checkpoints.jsonl", every=100, seconds=10)
+    HashChain({"command": ["vault", "read"]}, checkpoints=print)
+    made = HashChain(b"x" * 32, checkpoints=of)
+    made.checkpoint()
+    made.close()
+    assert_type(made.failures, int)
+    return made
 
 
 def session(of: Session) -> None:

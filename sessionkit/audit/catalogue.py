@@ -165,6 +165,7 @@ MEANINGS: dict[str, Meaning] = {
     "window": _seconds("time this is about", 60.0),
     # Where one name tells different things:
     "actor.inline.reason": _words("why no actor serves", ("no_lifespan", "stopped")),
+    "chains": _count("hash chains that end: one for each thread and forked child that wrote"),
     "audit.recovered.count": _count("lines that were lost"),
     "audit.recovered.error_type": Meaning("class of the first error; `QueueFull` if lines came too fast", "OSError"),
     "audit.summary.reason": Meaning("their reason, where they have one", "bad_tag"),

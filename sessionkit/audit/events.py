@@ -28,6 +28,7 @@ __all__ = [
     "ActorRestarted",
     "ActorStarted",
     "ActorStopped",
+    "AuditChainClosed",
     "AuditOverflow",
     "AuditRecovered",
     "AuditSummary",
@@ -664,6 +665,15 @@ class AuditRecovered(Event):
     count: int
     first_seen: str
     last_seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditChainClosed(Event):
+    """The hash chains of this process end in order; the line's ``chain_heads`` say how many lines each has."""
+
+    name: ClassVar[str] = "audit.chain_closed"
+    level: ClassVar[Level] = Level.INFO
+    chains: int
 
 
 def _catalogue(base: type[Event] = Event) -> dict[str, type[Event]]:

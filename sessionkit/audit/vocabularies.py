@@ -106,6 +106,7 @@ ECS: dict[str, Ecs] = {
     "audit.summary": Ecs("event", "session", "info"),
     "audit.overflow": Ecs("event", "session", "info"),
     "audit.recovered": Ecs("event", "process", "info"),
+    "audit.chain_closed": Ecs("event", "process", "end"),
 }
 """Every event in ECS."""
 
@@ -151,6 +152,7 @@ OCSF: dict[str, Ocsf] = {
     "audit.summary": _SESSION,
     "audit.overflow": _SESSION,
     "audit.recovered": _ERROR,
+    "audit.chain_closed": _lifecycle(99, "Other"),
 }
 """Every event in OCSF; ``status_id`` is 1 for success and 2 for failure."""
 

@@ -22,7 +22,7 @@ from collections import deque
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from pathlib import Path
-from threading import get_ident, local
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import anyio
@@ -44,11 +44,11 @@ from sessionkit.backend.mailbox import Envelope, Mailbox
 from sessionkit.exceptions import MessageFailed, NotRunning, Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from anyio.abc import TaskStatus
 
-__all__ = ["Actor", "ActorState", "ActorStats", "Behaviour", "Lifecycle", "running"]
+__all__ = ["Actor", "ActorState", "ActorStats", "Behaviour", "Handler", "Lifecycle", "running"]
 
 Message = TypeVar("Message")
 Reply = TypeVar("Reply")
@@ -67,14 +67,15 @@ _REFUSALS = {
     ActorState.FAILED: "the actor's loop has crashed too often",
 }
 _CONTROL_ELSEWHERE = "control messages are taken on the actor's own loop only"
+_ELSEWHERE = "the actor runs on another thread or loop, and nothing serves on this one"
 
 
 def _ignore(_: object) -> None:
     """Listen to nothing."""
 
 
-class Behaviour(Protocol[M_contra, R_co, E_co]):
-    """What an actor does with a message: synchronous, and total for every message it is meant for."""
+class Handler(Protocol[M_contra, R_co, E_co]):
+    """Answers messages: synchronous, and total for every message it is meant for."""
 
     def handle(self, message: M_contra, /) -> tuple[R_co, Sequence[E_co]]:
         """Answer one message.
@@ -87,35 +88,19 @@ class Behaviour(Protocol[M_contra, R_co, E_co]):
         """
 
 
-class _PerThread(Generic[Message, Reply, Event]):
-    """Serves callers on other threads and loops, each thread by a behaviour of its own."""
+class Behaviour(Handler[M_contra, R_co, E_co], Protocol[M_contra, R_co, E_co]):
+    """What an actor does with a message, and what it says of itself."""
 
-    def __init__(self, factory: Callable[[], Behaviour[Message, Reply, Event]]) -> None:
-        self._factory = factory
-        self._own = local()
-        self._generation = 0
-
-    def outdate(self) -> None:
-        """Have each thread make its behaviour anew: what behaviours know may have changed."""
-        self._generation += 1
-
-    def handle(self, message: Message) -> tuple[Reply, Sequence[Event]]:
-        generation = self._generation  # read first: a change while the factory runs makes it run again
-        own = self._own
-        if getattr(own, "generation", None) != generation:
-            own.behaviour = self._factory()
-            own.generation = generation
-        behaviour: Behaviour[Message, Reply, Event] = own.behaviour
-        return behaviour.handle(message)
+    def facts(self) -> Mapping[str, object]:
+        """Return what belongs beside the actor's own figures; at once, and safe on any thread."""
 
 
 class Actor(Generic[Message, Reply, Event]):
     """Runs a behaviour, whose messages are handled in the order accepted.
 
     Args:
-        factory: makes a behaviour: one for every :meth:`run`, and one for every other thread that asks (made anew
-            after each control message, since that may have changed what a behaviour knows). It should hand out the
-            newest state, and may be called on any thread.
+        factory: makes a behaviour, one for every :meth:`run`. It should hand out the newest state.
+        elsewhere: serves callers on other threads and loops, several at once; without it, they are refused.
         on_events: told the events of a message, in the context of who asked; on the thread that asked.
         on_life: told what happens to the actor itself.
         capacity: places for messages that wait. 1024 of a few kB each bound the memory at a few MB, and are handled
@@ -132,6 +117,7 @@ class Actor(Generic[Message, Reply, Event]):
         self,
         factory: Callable[[], Behaviour[Message, Reply, Event]],
         *,
+        elsewhere: Handler[Message, Reply, Event] | None = None,
         on_events: Callable[[Sequence[Event]], None] = _ignore,
         on_life: Callable[[Lifecycle], None] = _ignore,
         capacity: int = 1024,
@@ -154,7 +140,7 @@ class Actor(Generic[Message, Reply, Event]):
         self._behaviour: Behaviour[Message, Reply, Event]  # from the first run on
         self._mailbox: Mailbox[Message, Reply] = Mailbox(capacity, reserve)
         self._idle_thread = 0  # identity of the thread whose callers are served in place; no thread has identity 0
-        self._elsewhere = _PerThread(factory)
+        self._elsewhere = elsewhere
 
         self._handled = 0
         self._failed = 0
@@ -207,12 +193,13 @@ class Actor(Generic[Message, Reply, Event]):
             restarts=self._restarts,
             sink_failures=self._sink_failures,
             uptime=time.monotonic() - self._since if running_now else 0.0,
+            behaviour={} if self._state is ActorState.NEW else self._behaviour.facts(),
         )
 
     async def ask(self, message: Message, *, timeout: float = 5.0, control: bool = False) -> Reply:
         """Hand over a message and wait for its reply. Served in place, it returns without yielding to other tasks.
 
-        On another thread or loop than the actor's, a behaviour made for that thread serves at once.
+        On another thread or loop than the actor's, ``elsewhere`` serves at once.
 
         Args:
             message: what to ask. Not kept beyond the answer.
@@ -229,14 +216,15 @@ class Actor(Generic[Message, Reply, Event]):
             AskTimeout: if there was no reply in time.
             MessageFailed: if the handler raised.
         """
+        behaviour: Handler[Message, Reply, Event]
         try:
             if self._idle_thread == get_ident():
                 behaviour = self._behaviour
             elif self._state is not ActorState.RUNNING:
                 raise NotRunning(_REFUSALS[self._state])
             elif self._is_elsewhere():
-                if control:
-                    raise NotRunning(_CONTROL_ELSEWHERE)
+                if control or self._elsewhere is None:
+                    raise NotRunning(_CONTROL_ELSEWHERE if control else _ELSEWHERE)
                 self._inline += 1
                 behaviour = self._elsewhere
             else:
@@ -245,7 +233,7 @@ class Actor(Generic[Message, Reply, Event]):
                 )
                 self._accept(envelope)
                 return await envelope.outcome()
-            reply, events = self._perform(behaviour, message, control=control)
+            reply, events = self._perform(behaviour, message)
             if events:
                 self._tell_events(events)
             return reply
@@ -269,7 +257,6 @@ class Actor(Generic[Message, Reply, Event]):
             msg = f"the actor is {self._state} already"
             raise RuntimeError(msg)
         self._behaviour = self._factory()
-        self._elsewhere.outdate()
         self._thread = get_ident()
         self._token = current_token()
         self._since = time.monotonic()
@@ -323,7 +310,7 @@ class Actor(Generic[Message, Reply, Event]):
 
     def _handle(self, envelope: Envelope[Message, Reply]) -> None:
         try:
-            reply, events = self._perform(self._behaviour, envelope.message, control=envelope.control)
+            reply, events = self._perform(self._behaviour, envelope.message)
         except MessageFailed as error:
             envelope.fail(error.with_traceback(None))
             return
@@ -331,9 +318,7 @@ class Actor(Generic[Message, Reply, Event]):
         if events:
             self._tell_events(events)
 
-    def _perform(
-        self, behaviour: Behaviour[Message, Reply, Event], message: Message, *, control: bool
-    ) -> tuple[Reply, Sequence[Event]]:
+    def _perform(self, behaviour: Handler[Message, Reply, Event], message: Message) -> tuple[Reply, Sequence[Event]]:
         """Run the handler: the one place where that is done, for all three ways a message can come."""
         try:
             reply, events = behaviour.handle(message)
@@ -343,8 +328,6 @@ class Actor(Generic[Message, Reply, Event]):
             self._tell(HandlerFailed(type(message).__name__, error_type, where))
         else:
             self._handled += 1
-            if control:
-                self._elsewhere.outdate()
             return reply, events
         finally:
             del message

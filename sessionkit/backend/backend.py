@@ -180,6 +180,10 @@ class SessionBackend:
             case _:  # Tally
                 return self._inspected(), self._tally(all_keys=message.all_keys)
 
+    def facts(self) -> dict[str, object]:
+        """Return which ring is in force, beside the figures of the actor."""
+        return {"digest": self._keyring.digest, "generation": self._keyring.generation}
+
     def _inspected(self) -> Inspected:
         ring = self._keyring
         counts = {state.value: count for state, count in ring.counts().items()}

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "ActorState",
@@ -59,6 +62,7 @@ class ActorStats:
         restarts: times the loop was started again after a crash.
         sink_failures: times ``on_events`` or ``on_life`` raised.
         uptime: real seconds since the current run began; 0 while it does not run.
+        behaviour: what the behaviour in service, or the last one, says of itself; nothing if there was none yet.
     """
 
     state: ActorState
@@ -73,6 +77,7 @@ class ActorStats:
     restarts: int
     sink_failures: int
     uptime: float
+    behaviour: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

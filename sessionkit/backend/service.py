@@ -10,7 +10,6 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from os import PathLike
@@ -27,6 +26,7 @@ from sessionkit.audit.pseudonyms import Pseudonyms
 from sessionkit.backend import lifecycle
 from sessionkit.backend.actor import Actor
 from sessionkit.backend.backend import SessionBackend, system_clock
+from sessionkit.backend.inline import InlineBackend
 from sessionkit.backend.lifecycle import ActorState, Lifecycle
 from sessionkit.backend.messages import Message, Rejected, Reload, Reply, Tally
 from sessionkit.backend.trail import Trail
@@ -45,7 +45,7 @@ from sessionkit.keyring.source import looks_like_secret
 from sessionkit.wire.serializer import Serializer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from sessionkit.config import SessionConfig
 
@@ -97,8 +97,13 @@ class SessionService:
         self.trail = Trail(config.audit, self._refs)
         self._serializer = Serializer(config.type_encoders)
         self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger, queue=config.audit.queue)
+        self._inline = InlineBackend(self._behaviour, lambda: self._keyring, clock=clock, interval=TALLY_INTERVAL)
         self._actor: Actor[Message, Reply, Event] = Actor(
-            self._behaviour, on_events=self.log.emit, on_life=self._tell_life, in_place=in_place
+            self._behaviour,
+            elsewhere=self._inline,
+            on_events=self.log.emit,
+            on_life=self._tell_life,
+            in_place=in_place,
         )
         self._reloader = (
             None
@@ -114,10 +119,7 @@ class SessionService:
             )
         )
         self._source = "code" if path is None else path.name
-        self._inline_lock = threading.Lock()
-        self._inline_backend: SessionBackend | None = None
-        self._inline_since = 0.0
-        self._announced = False
+        self._announced = self._announced_inline = False
 
     def __repr__(self) -> str:
         """Show the cookie's name, the ring and the actor's state."""
@@ -131,13 +133,13 @@ class SessionService:
     def stats(self) -> dict[str, Any]:
         """Return figures of the actor, of the ring and of the log, without waiting; fit for a health page."""
         stats = self._actor.stats()
-        failures = 0 if self._reloader is None else self._reloader.consecutive_failures
+        figures = {name: getattr(stats, name) for name in stats.__slots__ if name != "behaviour"}
+        unhosted = {"digest": self._keyring.digest, "generation": self._keyring.generation}
         return {
-            **{name: getattr(stats, name) for name in stats.__slots__},
+            **figures,
             "state": stats.state.value,
-            "digest": self._keyring.digest,
-            "generation": self._keyring.generation,
-            "reload_failures": failures,
+            **(unhosted if stats.state in _UNHOSTED else stats.behaviour),
+            "reload_failures": 0 if self._reloader is None else self._reloader.consecutive_failures,
             "audit_failures": self.log.failures,
             "audit_waiting": self.log.waiting,
         }
@@ -169,11 +171,9 @@ class SessionService:
     async def _ask_inline(self, message: Message) -> Reply:
         if self._reloader is not None:
             await self._reloader.look_if_due()
+        self._announce_inline()
         try:
-            # Loops of several threads may be here at once. A handler takes microseconds, which the interpreter would
-            # hand out one after another anyway; one backend for all of them counts what every key did.
-            with self._inline_lock:
-                reply, told = self._handle_inline(message)
+            reply, told = self._inline.handle(message)
         except Exception as error:  # noqa: BLE001 - as the actor does it: the type alone, never chained
             failure = MessageFailed(type(error).__name__)
         else:
@@ -190,23 +190,13 @@ class SessionService:
         del message
         raise failure
 
-    def _handle_inline(self, message: Message) -> tuple[Reply, Sequence[Event]]:
-        """Answer under the ring in force, and tell now and then what each key did."""
-        now = self._clock()
-        backend = self._inline_backend
-        if backend is None:
-            self._announce()
-            stopped = self._actor.state is not ActorState.NEW
-            self.log.emit((events.ActorInline(reason="stopped" if stopped else "no_lifespan"),))
-            backend = self._inline_backend = self._behaviour()
-            self._inline_since = now
-        elif backend.keyring is not self._keyring:
-            backend.handle(Reload(self._keyring))
-        reply, told = backend.handle(message)
-        if now - self._inline_since >= TALLY_INTERVAL:
-            self._inline_since = now
-            told = (*told, *backend.handle(Tally())[1])
-        return reply, told
+    def _announce_inline(self) -> None:
+        if self._announced_inline:
+            return
+        self._announced_inline = True
+        self._announce()
+        stopped = self._actor.state is not ActorState.NEW
+        self.log.emit((events.ActorInline(reason="stopped" if stopped else "no_lifespan"),))
 
     # --- hosting ------------------------------------------------------------------------------------------------------
 
@@ -249,7 +239,7 @@ class SessionService:
         with anyio.CancelScope(shield=True):
             await self._actor.stop()
             with suppress(Exception):  # whatever ails the behaviour has been told; the application's shutdown goes on
-                self.log.emit(self._actor.behaviour.handle(Tally())[1])
+                self.log.emit((*self._actor.behaviour.handle(Tally())[1], *self._inline.tally()))
             if self.config.audit.queue:
                 await to_thread.run_sync(self.log.close)  # waits for the sink; the loop must not
             else:
@@ -263,6 +253,8 @@ class SessionService:
             # An actor that does not answer has said so itself; what it counted is told later.
             with suppress(ActorError):
                 await self._actor.ask(Tally(all_keys=round_ % TALLIES_A_FULL_ONE == 0), control=True)
+            with suppress(Exception):  # as at the end
+                self.log.emit(self._inline.tally())
 
     async def _flush(self) -> None:
         while True:

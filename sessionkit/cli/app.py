@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import typer
 
+from sessionkit.cli import audit, keyring
 from sessionkit.cli import inspect as inspecting
-from sessionkit.cli import keyring
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="sessionkit",
-    help="Encrypted cookie sessions: keyrings and cookies.",
+    help="Encrypted cookie sessions: keyrings, cookies and audit logs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(keyring.app, name="keyring")
+app.add_typer(audit.app, name="audit")
 app.command("inspect")(inspecting.inspect)
 
 
 @app.callback()
 def root() -> None:
-    """Encrypted cookie sessions: keyrings and cookies."""
+    """Encrypted cookie sessions: keyrings, cookies and audit logs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,10 +12,15 @@ from rich.table import Table
 from sessionkit.backend.backend import SessionBackend
 from sessionkit.backend.messages import Absent, Loaded, Rejected
 from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, when
-from sessionkit.config import SessionConfig
+from sessionkit.config import MAX_CHUNKS_LIMIT, SessionConfig
 from sessionkit.keyring.keyring import Keyring
 
-__all__ = ["inspect"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sessionkit.backend.messages import Received
+
+__all__ = ["described", "inspect"]
 
 
 def inspect(
@@ -32,14 +37,9 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Say what a cookie is: its key, its times, its size; the values only with --reveal."""
-    text = sys.stdin.read().strip() if cookie == "-" else cookie.strip()
     with failing(as_json=as_json):
-        config = SessionConfig(key=name, context=context, max_chunks=16)
-        ring = Keyring.load(keyring)
-        policy_free = Keyring(ring.keys, generation=ring.generation)
-        backend = SessionBackend(config, policy_free, clock=now)
-    field = text if "=" in text else f"{name}={text}"
-    match backend.describe([field.encode("utf-8", "replace")]):
+        received = described(cookie, Keyring.load(keyring), name, context, clock=now)
+    match received:
         case Loaded() as loaded:
             facts = _facts(loaded)
             if reveal:
@@ -51,6 +51,26 @@ def inspect(
             refuse(f"not accepted: {rejected.reason.value}", as_json=as_json, kid=kid, label=label)
         case Absent():
             refuse(f"there is no cookie named {name!r} in it", as_json=as_json)
+
+
+def described(cookie: str, ring: Keyring, name: str, context: str, *, clock: Callable[[], float]) -> Received:
+    """Return what a ring makes of a cookie as people give it.
+
+    Args:
+        cookie: its value, or a Cookie header's; ``-`` reads standard input, where no history of a shell keeps it.
+        ring: the keys.
+        name: the cookie's name.
+        context: the audience it is sealed for.
+        clock: returns Unix seconds.
+
+    Raises:
+        ConfigurationError: if no cookie can have such a name, or no session such a context.
+    """
+    text = sys.stdin.read().strip() if cookie == "-" else cookie.strip()
+    config = SessionConfig(key=name, context=context, max_chunks=MAX_CHUNKS_LIMIT)
+    policy_free = Keyring(ring.keys, generation=ring.generation)
+    field = text if "=" in text else f"{name}={text}"
+    return SessionBackend(config, policy_free, clock=clock).describe([field.encode("utf-8", "replace")])
 
 
 def _facts(loaded: Loaded) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from filelock import FileLock, Timeout
 from rich.table import Table
 from rich.text import Text
 
-from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, when
+from sessionkit.audit.usage import SILENT_AFTER
+from sessionkit.cli import fleet
+from sessionkit.cli.logs import AuditLogs, LiveWithin, log_facts, summed
+from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, span, when
 from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
 from sessionkit.keyring.editor import Editor, NewKey, create
@@ -23,7 +26,7 @@ from sessionkit.keyring.keyring import Keyring, Policy
 from sessionkit.keyring.source import SecretSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["app"]
 
@@ -221,12 +224,17 @@ def promote(
     secret_inline: SecretInline = False,
     no_successor: Annotated[bool, typer.Option("--no-successor", help="Stage no new key in the same publish.")] = False,
     force: Force = False,
+    audit: AuditLogs = None,
+    live_within: LiveWithin = SILENT_AFTER,
     as_json: AsJson = False,
 ) -> None:
     """Let the staged key take over, retire the active one, and stage a fresh one: one publish."""
     moment = now()
+    usage = summed(audit, as_json=as_json)[0] if audit else None
     with _editing(path, as_json=as_json) as editor:
         before = editor.ring
+        if usage is not None and not force:
+            fleet.demand_proof(before, usage, moment, live_within)
         new = None
         if not no_successor:
             told = _told(secret_env, secret_file, secret_command)
@@ -296,13 +304,20 @@ def prune(
         list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys to prune; all that may go.")
     ] = None,
     force: Force = False,
+    audit: AuditLogs = None,
+    live_within: LiveWithin = SILENT_AFTER,
     as_json: AsJson = False,
 ) -> None:
     """Take out retired keys whose last session has ended, and old revoked ones."""
     moment = now()
+    usage = summed(audit, as_json=as_json)[0] if audit else None
     with _editing(path, as_json=as_json) as editor:
         before = editor.ring
-        ring = rotation.prune(before, moment, keys or (), force=force)
+        names = list(keys or ())
+        if usage is not None and not force:
+            fleet.refuse_laggards(before, usage, moment, live_within)
+            names = fleet.drained(before, usage, moment, names)
+        ring = rotation.prune(before, moment, names, force=force)
         editor.publish(ring)
     gone = [key.kid for key in before.keys if ring.find(key.id) is None]
     say(f"pruned: {', '.join(gone)}.", _facts(ring, moment, pruned=gone), as_json=as_json)
@@ -335,14 +350,22 @@ def check(
 
 
 @app.command()
-def status(path: Ring, as_json: AsJson = False) -> None:
-    """Show the keys, their ages, the digest to compare, and what to do next."""
+def status(
+    path: Ring, audit: AuditLogs = None, live_within: LiveWithin = SILENT_AFTER, as_json: AsJson = False
+) -> None:
+    """Show the keys, their ages, the digest, and what to do next; with logs, also who runs it and what has drained."""
     moment = now()
     with failing(as_json=as_json):
         ring = Keyring.load(path)
     advice = _advice(ring, moment)
+    lines: Iterable[str] = ()
+    more: dict[str, Any] = {}
+    if audit:
+        usage, reader = summed(audit, as_json=as_json)
+        told = fleet.Told(ring, usage, moment, live_within)
+        advice, lines, more = told.advice(advice), told.lines(), {**told.facts(), "log": log_facts(reader)}
     if as_json:
-        say("", _facts(ring, moment, next=advice), as_json=True)
+        say("", _facts(ring, moment, next=advice, **more), as_json=True)
         return
     console.print(f"{path}: generation {ring.generation}, digest {ring.digest}", markup=False)
     table = Table("label", "kid", "state", "seals", "for", "prune after", box=None, pad_edge=False)
@@ -354,10 +377,12 @@ def status(path: Ring, as_json: AsJson = False) -> None:
             key.kid,
             key.state.value,
             "yes" if key is seals else "",
-            "-" if since is None else _span(moment - since),
+            "-" if since is None else span(moment - since),
             when(key.prune_after) or "-",
         )
     console.print(table)
+    for line in lines:
+        console.print(line, markup=False)
     console.print(f"next: {advice}", markup=False)
 
 
@@ -424,12 +449,3 @@ def _shown(key: Key) -> str:
 
 def _utc(moment: datetime) -> float:
     return moment.replace(tzinfo=UTC).timestamp()
-
-
-def _span(seconds: float) -> str:
-    sign = "" if seconds >= 0 else "in "
-    seconds = abs(seconds)
-    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{sign}{seconds / size:.0f} {name}"
-    return f"{sign}{seconds:.0f} s"

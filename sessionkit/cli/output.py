@@ -19,12 +19,13 @@ from sessionkit.exceptions import ConfigurationError, RotationRefused, SessionKi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["AsJson", "console", "failing", "now", "refuse", "say", "when"]
+__all__ = ["AsJson", "console", "errors", "failing", "now", "refuse", "say", "span", "when"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# No emoji: "log:100: ..." is a place in a file.
+console = Console(highlight=False, soft_wrap=True, emoji=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def now() -> float:
@@ -37,6 +38,16 @@ def when(moment: float | None) -> str | None:
     return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def span(seconds: float) -> str:
+    """Return a span of time in one word for people."""
+    sign = "" if seconds >= 0 else "in "
+    seconds = abs(seconds)
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{sign}{seconds / size:.0f} {name}"
+    return f"{sign}{seconds:.0f} s"
+
+
 def say(text: str, facts: dict[str, Any], *, as_json: bool) -> None:
     """Print the outcome: text, or facts as JSON."""
     if as_json:
@@ -45,25 +56,25 @@ def say(text: str, facts: dict[str, Any], *, as_json: bool) -> None:
         console.print(text, markup=False)
 
 
-def refuse(reason: str, *, as_json: bool, **facts: object) -> NoReturn:
-    """Print why not, and end with exit status 1."""
+def refuse(reason: str, *, as_json: bool, status: int = 1, **facts: object) -> NoReturn:
+    """Print why not, and end with an exit status."""
     if as_json:
         typer.echo(json.dumps({"refused": reason, **facts}))
     else:
         errors.print(reason, markup=False)
-    raise typer.Exit(1)
+    raise typer.Exit(status)
 
 
 @contextmanager
-def failing(*, as_json: bool) -> Iterator[None]:
-    """Turn the package's errors into a message and exit status 1."""
+def failing(*, as_json: bool, status: int = 1) -> Iterator[None]:
+    """Turn the package's errors into a message and an exit status."""
     try:
         yield
     except RotationRefused as error:
         allowed = when(error.allowed_at)
         text = str(error) if allowed is None or as_json else f"{error} Allowed from {allowed}."
-        refuse(text, as_json=as_json, allowed_at=allowed)
+        refuse(text, as_json=as_json, status=status, allowed_at=allowed)
     except ConfigurationError as error:
-        refuse(str(error), as_json=as_json, field=error.field, line=error.line)
+        refuse(str(error), as_json=as_json, status=status, field=error.field, line=error.line)
     except SessionKitError as error:
-        refuse(str(error), as_json=as_json)
+        refuse(str(error), as_json=as_json, status=status)

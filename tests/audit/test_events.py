@@ -34,6 +34,13 @@ PLAIN = (*(str, int, float, bool), *(str | None, int | None, float | None, bool 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=CATALOGUE)
 
 
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name.startswith("keyring.")])
+def test_every_event_of_a_keyring_names_the_ring(name: str) -> None:
+    """Digest and generation are on each of them, always: whoever reads the log can tell who runs which ring."""
+    for event in (full(CATALOGUE[name]), bare(CATALOGUE[name])):
+        assert {"digest", "generation"} <= set(event.as_fields())
+
+
 class Lines:
     """A sink that keeps the lines, whatever their level."""
 

@@ -97,6 +97,10 @@ class Script:
         self.word = word
         self.seen: list[Message] = []
 
+    def facts(self) -> dict[str, object]:
+        """Return the word."""
+        return {"word": self.word}
+
     def handle(self, message: Message) -> tuple[str, Sequence[str]]:
         """Do what the message says."""
         self.seen.append(message)
@@ -134,9 +138,11 @@ class ScriptedActor(Actor["Message", str, str]):
     ) -> None:
         self.events: list[str] = []
         self.lives: list[Lifecycle] = []
+        self.elsewhere = Script("elsewhere")
         self._gate: anyio.Event | None = None
         super().__init__(
             factory,
+            elsewhere=self.elsewhere,
             on_events=self.events.extend,
             on_life=self.lives.append,
             capacity=capacity,

@@ -160,6 +160,71 @@ async def test_hosted_service_tells_what_keys_did(in_place: bool) -> None:
     assert bench.usage() == [(key(1).kid, 1)]
 
 
+async def test_what_other_loops_do_is_told_by_the_host(in_place: bool) -> None:
+    """Beside a running actor, and before it, sessions served on other threads and loops are counted like all others."""
+    bench = Bench(in_place=in_place)
+    await bench.save()
+    async with bench.service.host():
+        await bench.save()
+        for _ in range(3):
+            await to_thread.run_sync(anyio.run, bench.save)
+        await anyio.sleep(TALLY_INTERVAL + 1)
+        assert sorted(bench.usage()) == [(key(1).kid, 1), (key(1).kid, 4)]
+        bench.log.lines.clear()
+        await anyio.sleep(TALLY_INTERVAL)
+        assert bench.usage() == []
+        await to_thread.run_sync(anyio.run, bench.save)
+    assert bench.usage() == [(key(1).kid, 1)]
+    assert bench.service.stats()["inline"] == 4
+
+
+async def test_a_busy_foreign_loop_tells_its_counts_by_itself(in_place: bool) -> None:
+    """A thread that asks after the interval tells what was counted there, whatever the host's own loop does."""
+    bench = Bench(in_place=in_place)
+    async with bench.service.host():
+        await to_thread.run_sync(anyio.run, bench.save)
+        bench.clock.advance(TALLY_INTERVAL)
+        await to_thread.run_sync(anyio.run, bench.save)
+        assert bench.usage() == [(key(1).kid, 2)]
+        bench.clock.advance(-2 * TALLY_INTERVAL)
+        await to_thread.run_sync(anyio.run, bench.save)
+        assert bench.usage() == [(key(1).kid, 2), (key(1).kid, 1)]
+
+
+async def test_counts_from_before_a_reload_are_told_with_the_ring_in_force(tmp_path: Path) -> None:
+    """What another loop did before a reload is told after it under the new digest, or we would seem to be behind."""
+    path, bell = tmp_path / "keyring.yaml", Bell()
+    write(path, text(5, a="active", b="staged"))
+    bench = Bench(path, watch=bell.watch)
+    async with bench.service.host():
+        await to_thread.run_sync(anyio.run, bench.save)
+        write(path, text(6, a="retired", b="active", c="staged"))
+        bell.ring()
+        await _told(bench, "keyring.reloaded")
+    [line] = bench.log.named("keyring.key_usage")
+    assert (line["kid"], line["sealed"], line["state"]) == (key(1).kid, 1, "active")
+    assert (line["generation"], line["digest"]) == (6, bench.service.keyring.digest)
+
+
+async def test_figures_name_the_ring_that_serves(tmp_path: Path, in_place: bool) -> None:
+    """Digest and generation stand among the figures: the actor's own while it runs, else those of the ring at hand."""
+    path, bell = tmp_path / "keyring.yaml", Bell()
+    write(path, text(5, a="active", b="staged"))
+    bench = Bench(path, in_place=in_place, watch=bell.watch)
+    figures = [bench.service.stats()]
+    async with bench.service.host():
+        figures.append(bench.service.stats())
+        write(path, text(6, a="retired", b="active", c="staged"))
+        bell.ring()
+        await _told(bench, "keyring.reloaded")
+        figures.append(bench.service.stats())
+        stats = bench.service._actor.stats()
+        assert stats.behaviour == {"digest": bench.service.keyring.digest, "generation": 6}
+    figures.append(bench.service.stats())
+    assert [one["generation"] for one in figures] == [5, 5, 6, 6]
+    assert figures[0]["digest"] == figures[1]["digest"] != figures[2]["digest"] == bench.service.keyring.digest
+
+
 async def test_fault_in_the_last_tally_does_not_fail_the_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     """An application's shutdown goes on whatever ails the backend, in the minute's tally and in the last one."""
 

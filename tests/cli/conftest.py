@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from sessionkit.cli import inspect, keyring
 from sessionkit.cli.app import app
+from sessionkit.cli.audit import ref
 from sessionkit.testing import FixedClock
 
 if TYPE_CHECKING:
@@ -47,15 +48,15 @@ class Command:
             raise result.exception
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
-    def keyring(self, name: str, *words: str) -> Outcome:
+    def keyring(self, name: str, *words: str, stdin: str | None = None) -> Outcome:
         """Call ``sessionkit keyring NAME PATH`` with some more words."""
-        return self("keyring", name, str(self.path), *words)
+        return self("keyring", name, str(self.path), *words, stdin=stdin)
 
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return a way to call the command on a file in a folder of its own."""
     made = Command(tmp_path)
-    for module in (keyring, inspect):
+    for module in (keyring, inspect, ref):
         monkeypatch.setattr(module, "now", made.clock)
     return made

@@ -144,6 +144,7 @@ class Stage:
         self.service = self.middleware.service
         self.actor = self.service._actor = Puppet(
             self.service._behaviour,
+            elsewhere=self.service._inline,
             on_events=self.service.log.emit,
             on_life=self.service._tell_life,
             in_place=in_place,

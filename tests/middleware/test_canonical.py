@@ -8,7 +8,7 @@ import anyio
 import pytest
 import structlog
 
-from sessionkit import canonical_fields
+from sessionkit.canonical import canonical_fields
 from sessionkit.config import AuditConfig, SessionConfig
 from sessionkit.keyring.key import KeyState
 from sessionkit.middleware import SessionMiddleware

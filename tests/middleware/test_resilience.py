@@ -162,6 +162,10 @@ class _Faulty:
         """Fail at every message."""
         raise ZeroDivisionError
 
+    def facts(self) -> dict[str, object]:
+        """Say nothing."""
+        return {}
+
 
 async def _break(stage: Stage) -> None:
     stage.actor._behaviour = _Faulty()
