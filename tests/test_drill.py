@@ -13,10 +13,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
+import structlog
 from rich.console import Console
 
 from rotation_drill.hosts import Delivery, Host, hosts
@@ -30,10 +32,15 @@ from rotation_drill.verdict import Finding, Outcome, findings
 from rotation_drill.worker import AUDIT_KEY, CLOCKS, FOLDER, LIFETIME, worker
 from rotation_shop.tally import End, Tally
 from sessionkit import Keyring
+from sessionkit.audit import events
+from sessionkit.audit.events import Level
+from sessionkit.audit.log import AuditLog
 from sessionkit.testing import AsgiClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sessionkit.audit.log import Sink
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -157,7 +164,7 @@ def test_a_stuck_host_gets_its_files_later_and_in_order(tmp_path: Path) -> None:
 
 
 def line(event: str, second: int = 0, **fields: object) -> bytes:
-    """Return a line of an audit log."""
+    """Return what the drill reads of a line of an audit log."""
     told = {"timestamp": f"2026-11-25T10:00:{second:02d}.000Z", "event": event, "instance": "one", **fields}
     return json.dumps(told).encode() + b"\n"
 
@@ -379,21 +386,44 @@ def test_the_picture_names_keys_steps_and_workers(tmp_path: Path) -> None:
 # --- the operator -----------------------------------------------------------------------------------------------------
 
 
+def lines_to(path: Path) -> Sink:
+    """Return a logger that appends lines to a file."""
+
+    def write(message: str) -> None:
+        with path.open("a") as file:
+            file.write(message + "\n")
+
+    logger: Sink = structlog.wrap_logger(SimpleNamespace(info=write), [structlog.processors.JSONRenderer()])
+    return logger
+
+
+def loaded(ring: Keyring) -> events.KeyringLoaded:
+    """Return what a process says of the ring that it runs."""
+    active = ring.active(time.time()).kid
+    counts = {"staged": 1, "retired": 1, "revoked": 0}
+    return events.KeyringLoaded(
+        digest=ring.digest, generation=ring.generation, active_kid=active, source="keyring.yaml", **counts
+    )
+
+
 @pytest.mark.real_time
 async def test_nothing_is_promoted_while_a_worker_is_behind(keyring: Path, tmp_path: Path) -> None:
-    """Whatever the policy's times allow: the file stays as it is, and who is behind is named."""
+    """Whatever the policy's times allow: the command refuses, the file stays as it is, and who is behind is named."""
     ring = Keyring.load(keyring)
-    logs, first, second = one_host(tmp_path)
-    with first.open("ab") as file:
-        file.write(line("keyring.reloaded", 9, digest=ring.digest, generation=ring.generation))
-    delivery = Delivery(keyring, [], 1.0, Random(1))
-    operator = Operator(Plan.of(18, short=True), keyring, [], delivery, logs=logs, tally=Tally(), tell=print)
-    with pytest.raises(Held, match="uvicorn 2") as held:
+    host = Host("uvicorn", tmp_path, 8000, (0.0, 0.0))
+    first, second = (AuditLog(Level.INFO, clock=time.time, logger=lines_to(path)) for path in host.audits())
+    first.emit([loaded(ring), events.ActorStarted()])
+    second.emit([replace(loaded(ring), digest="0123456789abcdef", generation=1), events.ActorStarted()])
+    delivery = Delivery(keyring, [host], 1.0, Random(1))
+    operator = Operator(
+        Plan.of(18, short=True), keyring, [host], delivery, logs=Logs([host]), tally=Tally(), tell=print
+    )
+    with pytest.raises(Held) as held:
         await operator._promote()
-    assert held.value.workers == ["uvicorn 2"]
+    assert held.value.workers == ["uvicorn 2"], held.value
     assert Keyring.load(keyring).digest == ring.digest
-    with second.open("ab") as file:
-        file.write(line("keyring.reloaded", 9, digest=ring.digest, generation=ring.generation))
+    assert operator.order == []
+    second.emit([loaded(ring)])
     before, after = await operator._promote()
     assert (before, after) == (ring.keys[1].kid, ring.keys[2].kid)
     assert Keyring.load(keyring).active(time.time()).kid == after

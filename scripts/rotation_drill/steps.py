@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-* No key is promoted before every worker runs what was published before (C2): ``_promote`` looks at what their logs say,
-  and refuses. That is more than the command line asks for, which reckons with the policy's times.
+* No key is promoted before every worker runs what was published before (C2): ``promote`` is given the logs of all
+  workers, and refuses. Without them it reckons with the policy's times alone.
 * What happened is written down as a fact in ``Proof``; whether it is as it should be is decided elsewhere.
 * What browsers may find is told to them before it can happen, by ``Tally.notice``.
 """
@@ -89,15 +89,15 @@ class Proof:
 
 
 class Held(Failed):
-    """A promotion is refused, since workers do not run the newest ring.
+    """The command line refuses a promotion while workers do not run the newest ring.
 
     Attributes:
         workers: their names.
     """
 
-    def __init__(self, workers: list[str]) -> None:
+    def __init__(self, reason: str, workers: list[str]) -> None:
         self.workers = workers
-        super().__init__(f"{', '.join(workers)} would not know the key that seals")
+        super().__init__(reason)
 
 
 class Operator:
@@ -242,6 +242,10 @@ class Operator:
         if result.returncode != 0:
             raise Failed(f"sessionkit keyring {name}: {text(result)}")
 
+    def _audits(self) -> list[str]:
+        """Return the options that show a command the logs of all workers."""
+        return [f"--audit={path}" for host in self._hosts for path in host.audits()]
+
     def _mark(self, what: str, *, published: bool = False) -> None:
         """Note what was done: now, or when the file was published, since commands take their time to start and end."""
         ago = time.time() - self._path.stat().st_mtime if published else 0.0
@@ -282,18 +286,19 @@ class Operator:
             blindly: go by the policy's time alone, whatever the workers run.
 
         Raises:
-            Held: if a worker does not run the newest ring.
-            Failed: if the command refuses, or no other key seals then.
+            Held: if the command refuses.
+            Failed: if no other key seals then.
         """
         ring = self._ring()
         await self._wait(self._ready(ring))
-        behind = self._behind()
-        if behind and not blindly:
-            raise Held(behind)
         before = ring.active(time.time()).kid
         after = _standby(ring).kid
         self._seals(after, Span(since=time.time()))
-        await self._must("promote")
+        result = await self._run("promote", *(() if blindly else self._audits()))
+        if result.returncode != 0:
+            self.order.remove(after)
+            del self._tally.notice.sealing[after]
+            raise Held(text(result), self._behind())
         seals = self._ring().active(time.time()).kid
         if seals != after:
             raise Failed(f"key {seals} seals after a promotion of {after}")
@@ -319,6 +324,7 @@ class Operator:
         except Held as held:
             self.proof.held = held.workers
             self._mark(f"refused: {', '.join(held.workers)} not on {self._ring().generation}")
+            self._tell(f"promote, exit status 1: {held}")
         await self._free_stuck()
         await self._barrier()
         self._sealed(self._outrun)
@@ -338,7 +344,7 @@ class Operator:
         at = math.ceil(published + self._plan.propagation + self._plan.skew)
         before, after = ring.active(time.time()).kid, _standby(ring).kid
         self._seals(after, Span(since=at - self._plan.skew / 2))
-        await self._must("promote", f"--at={datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}")
+        await self._must("promote", f"--at={datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}", *self._audits())
         self._mark(f"promote --at: {after} in {at - time.time():.0f} s", published=True)
         await self._barrier()
         in_time = time.time() < at - self._plan.skew / 2
