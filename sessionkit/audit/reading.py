@@ -193,6 +193,7 @@ class LogReader(LogParser):
         self._progress = progress
         self._stdin = stdin
         self._consumed = 0
+        self._failure: str | None = None
         self.size = _checked_size(self._sources)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -222,7 +223,7 @@ class LogReader(LogParser):
                 self.break_off(source, number + 1, self._failure)
 
     def _lines(self, source: str) -> Iterator[bytes]:
-        self._failure: str | None = None
+        self._failure = None
         lines = Lines()
         try:
             with self._opened(source) as (raw, stream):

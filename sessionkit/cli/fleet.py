@@ -108,17 +108,14 @@ class Told:
         self._drains = fleet.drains(ring, usage, now)
         self._found = fleet.convergence(ring, usage, now, live_within)
 
-    def advice(self, otherwise: str) -> str:
-        """Return what to do next."""
-        if self._found.behind:
-            return "wait until every live process runs this ring"
-        for drain in self._drains:
-            # What the file's dates allow and the log does not.
-            if "keyring prune" in otherwise and drain.prunable is not None and drain.prunable > self._now:
-                return (
-                    f"keep {printable(drain.key.label)} until {when(drain.prunable)}: it was in use later than planned"
-                )
-        return otherwise
+    @property
+    def prunable(self) -> dict[Key, float | None]:
+        """When each retired key may go, by the ring and by the logs."""
+        return {drain.key: drain.prunable for drain in self._drains}
+
+    def waiting(self) -> str | None:
+        """Return what is to be waited for before anything else is done, if there is something."""
+        return "wait until every live process runs this ring" if self._found.behind else None
 
     def facts(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -184,7 +181,7 @@ class Told:
         return f"drain: {name} {opened}; {sessions}; {prunable}"
 
     def _ago(self, moment: float) -> str:
-        return f"{span(self._now - moment)} ago"
+        return f"{span(max(0.0, self._now - moment))} ago"
 
 
 def _names(instances: Sequence[Instance]) -> list[str]:
@@ -195,4 +192,4 @@ def _instance(one: Instance, now: float) -> str:
     ring = (
         "has not said which" if one.digest is None else f"generation {one.generation}, digest {printable(one.digest)}"
     )
-    return f"{printable(one.name)} ({ring}, last heard of {span(now - one.last_seen)} ago)"
+    return f"{printable(one.name)} ({ring}, last heard of {span(max(0.0, now - one.last_seen))} ago)"

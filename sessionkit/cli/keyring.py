@@ -26,7 +26,7 @@ from sessionkit.keyring.keyring import Keyring, Policy
 from sessionkit.keyring.source import SecretSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["app"]
 
@@ -357,13 +357,15 @@ def status(
     moment = now()
     with failing(as_json=as_json):
         ring = Keyring.load(path)
-    advice = _advice(ring, moment)
     lines: Iterable[str] = ()
     more: dict[str, Any] = {}
     if audit:
         usage, reader = summed(audit, as_json=as_json)
         told = fleet.Told(ring, usage, moment, live_within)
-        advice, lines, more = told.advice(advice), told.lines(), {**told.facts(), "log": log_facts(reader)}
+        advice = told.waiting() or _advice(ring, moment, told.prunable)
+        lines, more = told.lines(), {**told.facts(), "log": log_facts(reader)}
+    else:
+        advice = _advice(ring, moment)
     if as_json:
         say("", _facts(ring, moment, next=advice, **more), as_json=True)
         return
@@ -422,10 +424,12 @@ def _happenings(ring: Keyring) -> Iterator[tuple[float, Key, str]]:
                 yield time, key, what
 
 
-def _advice(ring: Keyring, moment: float) -> str:
-    """Say what to do next."""
+def _advice(ring: Keyring, moment: float, prunable: Mapping[Key, float | None] | None = None) -> str:
+    """Say what to do next; ``prunable`` is when each retired key may go, if more than the ring tells of that."""
     staged = [key for key in ring.keys if key.state is KeyState.STAGED]
-    retired = {key: rotation.prunable_at(ring, key) for key in ring.keys if key.state is KeyState.RETIRED}
+    retired = prunable
+    if retired is None:
+        retired = {key: rotation.prunable_at(ring, key) for key in ring.keys if key.state is KeyState.RETIRED}
     over = [key for key, gone in retired.items() if gone is not None and moment >= gone]
     ready = [time for key in staged if (time := rotation.promotable_at(ring, key)) is not None]
     if not staged:

@@ -18,6 +18,25 @@ NOW = 1_800_000_000.0
 """2027-01-15T08:00:00Z."""
 
 
+_DIGITS = str.maketrans("0123456789", "GHIJKLMNOP")
+_LETTERS = {letter: digit for digit, letter in _DIGITS.items()}
+
+
+def ref(name: str) -> str:
+    """Return the ``session_ref`` that stands for a short name of digits and letters other than G to P."""
+    return f"{name.translate(_DIGITS):2>16}"
+
+
+def named(reference: str) -> str:
+    """Return the short name that a ``session_ref`` stands for."""
+    return reference.lstrip("2").translate(_LETTERS)
+
+
+def digest(name: str) -> str:
+    """Return the digest that stands for a short name in hexadecimal."""
+    return f"{name:0<16}"
+
+
 class Book:
     """Writes events through the real audit log, as JSON lines in memory.
 
@@ -63,26 +82,26 @@ class Book:
         return path
 
 
-def created(ref: str = "AAAA", kid: str = "0a0a0a0a", *, until: float = NOW + 1000) -> Event:
+def created(name: str = "A", kid: str = "0a0a0a0a", *, until: float = NOW + 1000) -> Event:
     """Return the event of a session's first cookie."""
     return events.SessionCreated(
-        session_ref=ref, kid=kid, expires_at=events.timestamp(until), size=200, chunks=1, scope_type="http"
+        session_ref=ref(name), kid=kid, expires_at=events.timestamp(until), size=200, chunks=1, scope_type="http"
     )
 
 
-def rekeyed(ref: str = "AAAA", before: str = "0a0a0a0a", kid: str = "0b0b0b0b") -> Event:
+def rekeyed(name: str = "A", before: str = "0a0a0a0a", kid: str = "0b0b0b0b") -> Event:
     """Return the event of a session that moved to another key."""
-    return events.SessionRekeyed(session_ref=ref, previous_kid=before, previous_key_state="retired", kid=kid)
+    return events.SessionRekeyed(session_ref=ref(name), previous_kid=before, previous_key_state="retired", kid=kid)
 
 
-def destroyed(ref: str = "AAAA", kid: str = "0a0a0a0a") -> Event:
+def destroyed(name: str = "A", kid: str = "0a0a0a0a") -> Event:
     """Return the event of a session that the application ended."""
-    return events.SessionDestroyed(session_ref=ref, kid=kid, reason="logout")
+    return events.SessionDestroyed(session_ref=ref(name), kid=kid, reason="logout")
 
 
-def expired(ref: str = "AAAA", kid: str = "0a0a0a0a", *, ago: float = 10.0, reason: str = "idle") -> Event:
+def expired(name: str = "A", kid: str = "0a0a0a0a", *, ago: float = 10.0, reason: str = "idle") -> Event:
     """Return the event of a cookie that came after its deadline."""
-    return events.SessionExpired(session_ref=ref, kid=kid, reason=reason, expired_for=ago)
+    return events.SessionExpired(session_ref=ref(name), kid=kid, reason=reason, expired_for=ago)
 
 
 def used(
@@ -93,14 +112,14 @@ def used(
     sealed: int = 0,
     last_opened: float | None = None,
     last_sealed: float | None = None,
-    digest: str = "d1",
+    ring: str = "d1",
     generation: int = 1,
 ) -> Event:
     """Return the tally of a key."""
     return events.KeyUsage(
         kid=kid,
         state=state,
-        digest=digest,
+        digest=digest(ring),
         generation=generation,
         window=60.0,
         opened=opened,
@@ -112,18 +131,24 @@ def used(
     )
 
 
-def loaded(digest: str = "d1", generation: int = 1, active: str = "0a0a0a0a") -> Event:
+def loaded(ring: str = "d1", generation: int = 1, active: str = "0a0a0a0a") -> Event:
     """Return the event of a first ring."""
     return events.KeyringLoaded(
-        digest=digest, generation=generation, active_kid=active, staged=1, retired=0, revoked=0, source="keyring.yaml"
+        digest=digest(ring),
+        generation=generation,
+        active_kid=active,
+        staged=1,
+        retired=0,
+        revoked=0,
+        source="keyring.yaml",
     )
 
 
-def reloaded(digest: str = "d2", before: str = "d1", generation: int = 2, active: str = "0b0b0b0b") -> Event:
+def reloaded(ring: str = "d2", before: str = "d1", generation: int = 2, active: str = "0b0b0b0b") -> Event:
     """Return the event of a next ring."""
     return events.KeyringReloaded(
-        digest=digest,
-        previous_digest=before,
+        digest=digest(ring),
+        previous_digest=digest(before),
         generation=generation,
         active_kid=active,
         staged=1,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sessionkit.audit import events
 from sessionkit.audit.live import WINDOW, Live
 from sessionkit.audit.reading import LogParser
-from tests.audit.logs import NOW, Book, created, loaded, used
+from sessionkit.exceptions import RejectReason
+from tests.audit.logs import NOW, Book, created, digest, loaded, ref, used
 from tests.audit.samples import rejected
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ def test_rates_are_those_of_the_last_minute() -> None:
 def test_lines_that_were_only_counted_count() -> None:
     """A summary adds what it summarises, under its own name."""
     summary = events.AuditSummary(
-        summarised="session.rejected", count=500, first_seen="x", last_seen="y", reason="bad_tag"
+        summarised="session.rejected",
+        count=500,
+        first_seen=events.timestamp(NOW),
+        last_seen=events.timestamp(NOW),
+        reason="bad_tag",
     )
     live = shown(rejected(), summary)
     assert live.recent(NOW) == {"session.rejected": 501}
@@ -57,11 +62,11 @@ def test_the_course_of_an_event() -> None:
 
 def test_the_last_refusals() -> None:
     """The latest few are kept: rejected, revoked, used after expiry; nothing else is one."""
-    late = events.SessionUseAfterExpire(session_ref="A", kid="k", reason="idle", expired_for=900.0)
-    revoked = events.SessionRevoked(cookie_ref="B", kid="k", reason="key_revoked")
-    live = shown(created(), *(rejected(f"r{number}") for number in range(20)), late, revoked)
+    late = events.SessionUseAfterExpire(session_ref=ref("A"), kid="0a0a0a0a", reason="idle", expired_for=900.0)
+    revoked = events.SessionRevoked(cookie_ref=ref("B"), kid="0a0a0a0a", reason="key_revoked")
+    live = shown(created(), *map(rejected, RejectReason), late, revoked)
     assert [event["event"] for event in live.refusals][-2:] == ["session.use_after_expire", "session.revoked"]
-    assert [event["reason"] for event in live.refusals][:6] == [f"r{number}" for number in range(14, 20)]
+    assert [event["reason"] for event in live.refusals][:6] == list(RejectReason)[-6:]
     assert live.keys(NOW) == {"0a0a0a0a": 1}
 
 
@@ -69,7 +74,7 @@ def test_keys_and_processes_are_known() -> None:
     """Tallies add up, and the ring of each process is known."""
     live = shown(loaded("d7"), 1.0, used(opened=3, last_opened=NOW), used(opened=2, last_opened=NOW))
     assert live.usage.keys["0a0a0a0a"].opened == 5
-    assert [instance.digest for instance in live.usage.live(NOW + 1)] == ["d1"]
+    assert [instance.digest for instance in live.usage.live(NOW + 1)] == [digest("d1")]
 
 
 def test_memory_is_that_of_a_minute() -> None:

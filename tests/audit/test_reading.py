@@ -17,7 +17,7 @@ import pytest
 from sessionkit.audit import reading
 from sessionkit.audit.reading import MAX_LINE, Lines, LogParser, LogReader
 from sessionkit.exceptions import ConfigurationError
-from tests.audit.logs import NOW, Book, created, loaded
+from tests.audit.logs import NOW, Book, created, loaded, named
 from tests.audit.samples import EVENTS, KINDS, full
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def test_files_plain_and_compressed(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress(book.text.encode()) + gzip.compress(book.text.encode()))
     told: list[int] = []
     reader = LogReader([plain, str(packed)], progress=told.append)
-    assert [event["session_ref"] for event in reader] == ["A", "B"] * 3
+    assert [named(event["session_ref"]) for event in reader] == ["A", "B"] * 3
     assert (reader.lines, reader.events) == (6, 6)
     assert reader.size == told[-1] == plain.stat().st_size + packed.stat().st_size
     assert told == sorted(told)
@@ -250,7 +250,7 @@ def test_standard_input(compress: Callable[[bytes], bytes], monkeypatch: pytest.
     stream = io.BytesIO(compress(book.text.encode()))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
     reader = LogReader(["-"])
-    assert [event["session_ref"] for event in reader] == ["A"]
+    assert [named(event["session_ref"]) for event in reader] == ["A"]
     assert reader.size == 0
     assert not stream.closed
 
@@ -264,7 +264,7 @@ def test_a_pipe(tmp_path: Path) -> None:
     writer = threading.Thread(target=lambda: pipe.write_text(book.text))
     writer.start()
     told: list[int] = []
-    assert [event["session_ref"] for event in LogReader([pipe], progress=told.append)] == ["A"]
+    assert [named(event["session_ref"]) for event in LogReader([pipe], progress=told.append)] == ["A"]
     writer.join(10)
     assert told == []
 

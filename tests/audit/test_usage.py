@@ -12,7 +12,8 @@ from sessionkit.audit.events import Event, Level
 from sessionkit.audit.reading import LogParser
 from sessionkit.audit.usage import INLINE_SILENT_AFTER, SILENT_AFTER, Usage
 from sessionkit.testing import FixedClock
-from tests.audit.logs import NOW, Book, created, destroyed, expired, loaded, rekeyed, reloaded, used
+from tests.audit.logs import NOW, Book, created, destroyed, digest, expired, loaded, named, ref, rekeyed, reloaded, used
+from tests.audit.samples import full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,12 +46,12 @@ def told(*what: Event | float, level: Level = Level.DEBUG) -> Book:
 
 def on(usage: Usage, kid: str, now: float = NOW + 100) -> list[str]:
     """Return the sessions that may still hang on a key."""
-    return [reference for reference, _ in usage.sessions_on(kid, now, T, SKEW)]
+    return [named(reference) for reference, _ in usage.sessions_on(kid, now, T, SKEW)]
 
 
-def regenerated(ref: str, before: str, kid: str = OLD) -> Event:
+def regenerated(name: str, before: str, kid: str = OLD) -> Event:
     """Return the event of a session with a new id."""
-    return events.SessionRegenerated(session_ref=ref, previous_session_ref=before, kid=kid, reason="login")
+    return events.SessionRegenerated(session_ref=ref(name), previous_session_ref=ref(before), kid=kid, reason="login")
 
 
 # --- sessions on keys -------------------------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ def test_a_session_hangs_on_the_key_it_was_written_under_last() -> None:
         expired("A", ago=1.0),
         expired("A", reason="absolute", ago=500.0),
         regenerated("B", "A", NEW),
-        events.SessionUseAfterExpire(session_ref="A", kid=OLD, reason="idle", expired_for=2.0),
+        events.SessionUseAfterExpire(session_ref=ref("A"), kid=OLD, reason="idle", expired_for=2.0),
     ],
     ids=lambda event: event.name,
 )
@@ -88,7 +89,7 @@ def test_a_new_id_takes_the_session_along() -> None:
 def test_an_old_copy_that_expires_ends_nothing() -> None:
     """A copy of a cookie from before a renewal comes after its own deadline: its session lives on."""
     renewed = events.SessionRenewed(
-        session_ref="A",
+        session_ref=ref("A"),
         kid=OLD,
         previous_expires_at=events.timestamp(NOW + 100),
         expires_at=events.timestamp(NOW + 150),
@@ -103,14 +104,14 @@ def test_an_old_copy_that_expires_ends_nothing() -> None:
 
 def test_a_copy_under_an_older_key_does_not_take_the_session_back() -> None:
     """A session that has moved is counted where it is, whatever cookies from before still come."""
-    read = events.SessionLoaded(session_ref="A", kid=OLD, key_state="retired", age=3.0, idle=2.0)
+    read = events.SessionLoaded(session_ref=ref("A"), kid=OLD, key_state="retired", age=3.0, idle=2.0)
     usage = summed(told(created("A"), 1.0, rekeyed("A"), 1.0, read, 1.0, expired("A", ago=500.0)))
     assert (on(usage, OLD), on(usage, NEW)) == ([], ["A"])
 
 
 def test_a_session_from_before_the_log_is_known_from_where_it_was_read() -> None:
     """Of a session that was only ever read, the latest reading tells the key."""
-    read = events.SessionLoaded(session_ref="A", kid=OLD, key_state="retired", age=3.0, idle=2.0)
+    read = events.SessionLoaded(session_ref=ref("A"), kid=OLD, key_state="retired", age=3.0, idle=2.0)
     assert on(summed(told(read)), OLD, now=NOW - 1) == ["A"]
     assert summed(told(read)).keys[OLD].last_opened == NOW
 
@@ -122,7 +123,10 @@ def test_until_when() -> None:
     )
     usage = summed(book)
     assert usage.hangs_until(OLD, T, SKEW) == NOW + 50 + T + SKEW
-    assert usage.sessions_on(OLD, NOW + 60, T, SKEW) == [("A", NOW + 50 + T + SKEW), ("B", NOW + 2000 + SKEW)]
+    assert usage.sessions_on(OLD, NOW + 60, T, SKEW) == [
+        (ref("A"), NOW + 50 + T + SKEW),
+        (ref("B"), NOW + 2000 + SKEW),
+    ]
     assert on(usage, OLD, now=NOW + 50 + T + SKEW) == ["B"]
     assert on(usage, OLD, now=NOW + 2000 + SKEW) == []
     assert usage.lifetime == 2000
@@ -137,7 +141,7 @@ def test_a_key_that_never_sealed_holds_nothing() -> None:
 
 def test_debug_lines_make_the_bound_no_later_than_the_truth() -> None:
     """A session written again is there with its write, also where its deadline is not told."""
-    update = events.SessionUpdated(session_ref="A", kid=OLD, size=1, chunks=1)
+    update = events.SessionUpdated(session_ref=ref("A"), kid=OLD, size=1, chunks=1)
     usage = summed(told(created("A", until=NOW + 10), 500.0, update))
     assert usage.keys[OLD].last_sealed == NOW + 500
     assert on(usage, OLD, now=NOW + 1504) == ["A"]
@@ -164,7 +168,7 @@ def test_tallies_of_all_instances_add_up() -> None:
 
 def test_a_key_has_a_life() -> None:
     """States in order of time, the label, and when it may be pruned."""
-    about: dict[str, Any] = {"kid": OLD, "label": "2027-01", "digest": "d", "generation": 1}
+    about: dict[str, Any] = {"kid": OLD, "label": "2027-01", "digest": digest("d1"), "generation": 1}
     book = told(
         events.KeyStaged(**about, state="staged"),
         10.0,
@@ -195,7 +199,7 @@ def test_a_time_in_a_field_that_cannot_be_read_is_none() -> None:
                 "event": "session.created",
                 "timestamp": NOW,
                 "instance": "i",
-                "session_ref": "A",
+                "session_ref": ref("A"),
                 "kid": OLD,
                 "expires_at": text,
             }
@@ -213,16 +217,16 @@ def test_an_instance_is_on_the_ring_it_spoke_of_last() -> None:
         error_type="KeyringError",
         location="keyring.yaml:3",
         problem="is bad",
-        digest="d2",
+        digest=digest("d2"),
         generation=2,
         consecutive_failures=1,
         stale_for=0.0,
         trigger="poll",
     )
-    book = told(events.ActorStarted(), loaded(), 5.0, reloaded(), used(digest="d1", generation=1), 5.0, failed)
+    book = told(events.ActorStarted(), loaded(), 5.0, reloaded(), used(ring="d1", generation=1), 5.0, failed)
     for seed in range(5):
         instance = summed(book, shuffled=seed).instances[book.instance]
-        assert (instance.digest, instance.generation, instance.told_at) == ("d2", 2, NOW + 10)
+        assert (instance.digest, instance.generation, instance.told_at) == (digest("d2"), 2, NOW + 10)
         assert (instance.first_seen, instance.last_seen, instance.life) == (NOW, NOW + 10, "serving")
         assert instance.kids == {OLD, NEW}
 
@@ -241,7 +245,7 @@ def test_who_is_live() -> None:
     stop = events.ActorStopped(handled=3, unanswered=0)
     gone(stop)
     again(stop)
-    failed(events.ActorFailed(unanswered=0, error_type="E", where="x.py:1", restarts=4))
+    failed(full(events.ActorFailed))
     clock.advance(1)
     gone(used())
     again(events.ActorStarted())
@@ -297,7 +301,7 @@ def history(rng: random.Random) -> Iterable[Book]:
                 refs.append(f"S{step}")
                 book(regenerated(refs[-1], rng.choice(refs), kid))
             case _:
-                book(used(kid, "active", opened=rng.randrange(9), last_opened=clock.now, digest=f"d{step // 50}"))
+                book(used(kid, "active", opened=rng.randrange(9), last_opened=clock.now, ring=f"d{step // 50}"))
     return books
 
 

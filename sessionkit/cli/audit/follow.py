@@ -120,11 +120,12 @@ class View:
         return table
 
     def _keys(self, now: float) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        # Eighty columns hold it, with a date for a label.
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for column in ("key", "label", "state"):
             table.add_column(column, no_wrap=True)
-        for column in ("opened", "sealed", "failed", "last opened", "last sealed", "last minute"):
-            table.add_column(column, justify="right")
+        for column in ("opened", "sealed", "failed", "last open", "last seal", "/min"):
+            table.add_column(column, justify="right", no_wrap=True)
         recent = self.live.keys(now)
         keys = sorted(self.live.usage.keys.values(), key=lambda key: (-_last_used(key), key.kid))
         for key in keys[:_KEYS]:
@@ -170,7 +171,7 @@ def _last_used(key: KeyUse) -> float:
 
 
 def _ago(now: float, moment: float | None) -> str:
-    return "-" if moment is None else f"{span(max(0.0, now - moment))} ago"
+    return "-" if moment is None else span(max(0.0, now - moment))
 
 
 def _bars(course: Sequence[int]) -> str:
