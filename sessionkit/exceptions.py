@@ -57,7 +57,7 @@ class RejectReason(StrEnum):
     EXPIRED = "expired"
     """Past its idle or its absolute limit."""
     REVOKED = "revoked"
-    """Sealed under a revoked key, or a session that was ended by rule."""
+    """Sealed under a revoked key, or begun before the ring's ``not_before``."""
     BAD_PAYLOAD = "bad_payload"
     """Authentic, but not a session this release can read."""
 

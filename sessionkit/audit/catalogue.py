@@ -79,7 +79,16 @@ def _reference(text: str) -> Meaning:
 _REASONS = tuple(reason.value for reason in RejectReason)
 _STATES = tuple(state.value for state in KeyState)
 _CLOSED = ("response_started", "websocket_open")
-_LOST = ("error_response", "exception", "handshake_refused", "key_revoked", "no_response", "websocket", *_CLOSED)
+_LOST = (
+    "error_response",
+    "exception",
+    "handshake_refused",
+    "key_revoked",
+    "no_response",
+    "not_before",
+    "websocket",
+    *_CLOSED,
+)
 _HOSTILE = tuple(name for name, kind in CATALOGUE.items() if kind.hostile)
 
 COMMON: dict[str, Meaning] = {
@@ -177,7 +186,7 @@ MEANINGS: dict[str, Meaning] = {
     "session.expired.reason": _words("which deadline", ("idle", "absolute")),
     "session.regenerated.reason": Meaning("the application's word", "privilege_change"),
     "session.rejected.reason": _words("why it was not accepted", _REASONS),
-    "session.revoked.reason": _words("by which rule", ("key_revoked",)),
+    "session.revoked.reason": _words("by which rule", ("key_revoked", "not_before")),
     "session.use_after_expire.reason": _words("which deadline", ("idle", "absolute")),
     "session.write_lost.reason": _words("why it was lost", _LOST),
 }

@@ -247,7 +247,7 @@ class SessionDestroyed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRevoked(Event):
-    """A session was refused by rule: its key is revoked. No ``session_ref``: nothing under that key is trusted."""
+    """A session was refused by rule: ``key_revoked`` (then nothing in it is trusted), or begun ``not_before``."""
 
     name: ClassVar[str] = "session.revoked"
     level: ClassVar[Level] = Level.WARNING
@@ -256,6 +256,7 @@ class SessionRevoked(Event):
     cookie_ref: str
     kid: str
     reason: str
+    session_ref: str | None = None
     client_ref: str | None = None
 
 

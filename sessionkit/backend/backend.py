@@ -8,7 +8,7 @@ Rules of this file:
   life is over and the response depends on it anyway (ASP.NET's sliding rule). Never on a mere read: a slow read would
   overwrite a faster write.
 * Writing seals under the active key, unless the session came under a newer one already: it never goes back to an older
-  key while nodes differ. Nothing moves what came under a key that was revoked meanwhile.
+  key while nodes differ. Nothing moves what was revoked meanwhile, by its key or by the ring's ``not_before``.
 
 The methods below ``handle`` are those of the reference, Litestar's ``ClientSideSessionBackend``, with the ASGI scope
 where it has its connection; they work without an actor.
@@ -302,6 +302,12 @@ class SessionBackend:
                 return Saved(stored=plan.payload)
             built = tuple(self._trail.lost(None, "key_revoked"))
             return Saved(stored=plan.payload, events=built, lost="key_revoked")
+        if self._codec.is_ended(loaded.record):
+            # Likewise by the ring's ``not_before``, also for a login: what it would carry over may be a thief's.
+            if not plan.changed:
+                return Saved(stored=plan.payload)
+            built = tuple(self._trail.lost(loaded.record, "not_before"))
+            return Saved(stored=plan.payload, events=built, lost="not_before")
         if plan.changed or self._must_write(message, loaded, record, now):
             return None
         return self._tidy(message, loaded.stale, plan.payload)
@@ -319,13 +325,12 @@ class SessionBackend:
         )
         return _Plan(payload, typed, not same)
 
-    @staticmethod
-    def _record(session: Session, before: Record | None, now: float) -> Record:
-        remember = session.remember
+    def _record(self, session: Session, before: Record | None, now: float) -> Record:
+        remember, start = session.remember, self._keyring.start
         if session.signed_in is not None:
-            return Record(session.raw_id, session.signed_in, session.signed_in, now, remember)
+            return Record(session.raw_id, start(session.signed_in), session.signed_in, now, remember)
         if before is None:
-            return Record(session.raw_id, now, 0.0, now, remember)
+            return Record(session.raw_id, start(now), 0.0, now, remember)
         return Record(session.raw_id, before.created, before.authenticated, now, remember)
 
     def _must_write(self, message: Save, loaded: Loaded, record: Record, now: float) -> bool:

@@ -40,9 +40,10 @@ from sessionkit.exceptions import (
 )
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.keyring.reloader import Reloader, self_test, watch_folder
+from sessionkit.keyring.reloader import Reloader, refuse_ahead, self_test, watch_folder
 from sessionkit.keyring.source import looks_like_secret
 from sessionkit.wire.serializer import Serializer
+from sessionkit.wire.token import named_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -92,6 +93,7 @@ class SessionService:
         self._clock = clock
         self._keyring, path = _resolve(config.keyring if keyring is None else keyring)
         SessionBackend.check(config, self._keyring)
+        refuse_ahead(self._keyring, clock(), path)
         self_test(self._keyring)
         self._refs = Pseudonyms(config.audit.key_octets() or _process_key())
         self.trail = Trail(config.audit, self._refs)
@@ -165,7 +167,7 @@ class SessionService:
         else:
             reply = await self._actor.ask(message)
         if type(reply) is Rejected and reply.reason is RejectReason.UNKNOWN_KEY and self._reloader is not None:
-            self._reloader.prod()
+            self._reloader.prod(named_key(reply.value))
         return reply
 
     async def _ask_inline(self, message: Message) -> Reply:

@@ -54,7 +54,7 @@ class Trail:
                 session_ref=reference,
                 kid=kid,
                 key_state=loaded.key.state.value,
-                age=round(now - loaded.record.created, 3),
+                age=round(max(0.0, now - loaded.record.created), 3),  # begun by a clock ahead of ours
                 idle=round(now - loaded.record.issued, 3),
             )
         ]
@@ -86,7 +86,13 @@ class Trail:
         client_ref = self._refs.client(client) if self._client_ref and client is not None else None
         if rejected.reason is RejectReason.REVOKED and key is not None:
             return (
-                events.SessionRevoked(cookie_ref=cookie_ref, kid=key.kid, reason="key_revoked", client_ref=client_ref),
+                events.SessionRevoked(
+                    cookie_ref=cookie_ref,
+                    kid=key.kid,
+                    reason="key_revoked" if record is None else "not_before",
+                    session_ref=self.reference(record),
+                    client_ref=client_ref,
+                ),
             )
         return (
             events.SessionRejected(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sessionkit.cli import audit, keyring
+from sessionkit.cli import audit, emergency, keyring
 from sessionkit.cli import inspect as inspecting
 
 __all__ = ["app"]
@@ -16,6 +16,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+keyring.app.command("revoke")(emergency.revoke)
+keyring.app.command("not-before")(emergency.not_before)
+keyring.app.command("rollback")(emergency.rollback)
 app.add_typer(keyring.app, name="keyring")
 app.add_typer(audit.app, name="audit")
 app.command("inspect")(inspecting.inspect)

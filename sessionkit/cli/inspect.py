@@ -13,7 +13,7 @@ from sessionkit.backend.backend import SessionBackend
 from sessionkit.backend.messages import Absent, Loaded, Rejected
 from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, when
 from sessionkit.config import MAX_CHUNKS_LIMIT, SessionConfig
-from sessionkit.keyring.keyring import Keyring
+from sessionkit.keyring.keyring import DEFAULT_POLICY, Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ def described(cookie: str, ring: Keyring, name: str, context: str, *, clock: Cal
     """
     text = sys.stdin.read().strip() if cookie == "-" else cookie.strip()
     config = SessionConfig(key=name, context=context, max_chunks=MAX_CHUNKS_LIMIT)
-    policy_free = Keyring(ring.keys, generation=ring.generation)
+    policy_free = ring.changed(policy=DEFAULT_POLICY)
     field = text if "=" in text else f"{name}={text}"
     return SessionBackend(config, policy_free, clock=clock).describe([field.encode("utf-8", "replace")])
 

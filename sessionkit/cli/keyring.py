@@ -65,23 +65,32 @@ def _editing(path: Path, *, as_json: bool) -> Iterator[Editor]:
     with failing(as_json=as_json):
         if not path.exists():
             raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path)
-        # The name behind a link, so that there is one lock for one file.
-        whole = path.resolve()
-        lock = FileLock(whole.with_name(f".{whole.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise KeyringError(
-                "file", "is being changed by another command", "Wait for it, look at the result, try again.", path=path
-            ) from None
-        except OSError as error:
-            raise KeyringError(
-                "file", f"cannot be locked ({error.strerror})", "Check the folder's permissions.", path=path
-            ) from None
-        try:
+        with _locked(path):
             yield Editor(path)
-        finally:
-            lock.release()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is there or is to be made."""
+    # The name behind a link, so that there is one lock for one file.
+    whole = path.resolve()
+    if not whole.parent.is_dir():  # the lock's library would make one
+        raise KeyringError("file", "has no folder to stand in", "Make the folder first.", path=path)
+    lock = FileLock(whole.with_name(f".{whole.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise KeyringError(
+            "file", "is being changed by another command", "Wait for it, look at the result, try again.", path=path
+        ) from None
+    except OSError as error:
+        raise KeyringError(
+            "file", f"cannot be locked ({error.strerror})", "Check the folder's permissions.", path=path
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _label(ring: Keyring | None, wanted: str | None, moment: float) -> str:
@@ -146,7 +155,8 @@ def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
 
 
 def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
-    return {"generation": ring.generation, "digest": ring.digest, **more, "keys": _described(ring, moment)}
+    known = {"generation": ring.generation, "digest": ring.digest, "not_before": when(ring.not_before)}
+    return {**known, **more, "keys": _described(ring, moment)}
 
 
 @app.command()
@@ -174,7 +184,8 @@ def init(
         alone = Keyring([first.key], generation=1, policy=policy)
         second = NewKey.generate(_label(alone, None, moment), KeyState.STAGED, moment)
         ring = Keyring([first.key, second.key], generation=1, policy=policy)
-        create(path, ring, {first.key.kid: first, second.key.kid: second})
+        with _locked(path):
+            create(path, ring, {first.key.kid: first, second.key.kid: second})
     say(
         f"{path}: {ring!r}. Key {first.key.kid} seals, {second.key.kid} stands by.",
         _facts(ring, moment),
@@ -263,41 +274,6 @@ def retire(path: Ring, key: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(
-    path: Ring,
-    key: Name,
-    label: Label = None,
-    secret_env: SecretEnv = None,
-    secret_file: SecretFile = None,
-    secret_command: SecretCommand = None,
-    secret_inline: SecretInline = False,
-    as_json: AsJson = False,
-) -> None:
-    """Refuse a key from now on; if it is the active one, the staged key takes over in the same publish."""
-    moment = now()
-    with _editing(path, as_json=as_json) as editor:
-        target = rotation.select(editor.ring, key)
-        told = _told(secret_env, secret_file, secret_command)
-        new = None
-        if target.state in {KeyState.ACTIVE, KeyState.STAGED}:
-            # An emergency does not wait for a successor, unless there is nothing that could take over.
-            alone = target.state is KeyState.ACTIVE and not editor.ring.counts()[KeyState.STAGED]
-            if told or secret_inline or editor.inline or alone:
-                new = _new_key(editor, path, label, moment, told, inline=secret_inline)
-        ring = rotation.revoke(editor.ring, key, moment, successor=None if new is None else new.key)
-        if new is not None:
-            new = NewKey(rotation.select(ring, new.key.kid), new.secret)
-        editor.publish(ring, {} if new is None else {new.key.kid: new})
-    seals = ring.active(moment)
-    advice = "" if ring.counts()[KeyState.STAGED] else " No key stands by: stage one."
-    say(
-        f"key {target.kid} is revoked; key {seals.kid} seals.{advice}",
-        _facts(ring, moment, revoked=target.kid),
-        as_json=as_json,
-    )
-
-
-@app.command()
 def prune(
     path: Ring,
     keys: Annotated[
@@ -383,6 +359,8 @@ def status(
             when(key.prune_after) or "-",
         )
     console.print(table)
+    if ring.not_before is not None:
+        console.print(f"refused: sessions begun before {when(ring.not_before)}", markup=False)
     for line in lines:
         console.print(line, markup=False)
     console.print(f"next: {advice}", markup=False)

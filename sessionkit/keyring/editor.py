@@ -9,7 +9,7 @@ Rules of this file:
 * A temporary file in the same folder, mode 0600 from the first octet on, flushed to the disk, renamed over the old one,
   and the folder flushed as well: a crash at any step leaves one whole file, of the owner it had.
 * One writer at a time: the caller holds a lock. Changes made without it, in a text editor say, are noticed before they
-  would be overwritten.
+  would be overwritten. What a killed writer left behind goes as soon as the next one has the lock.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class Editor:
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
+        _sweep(self._path)
         self._data = file.read_bytes(self._path)
         self.ring = file.parse(self._data, self._path)
         self.inline = any(_has_inline_secret(entry) for entry in _Text(self._data).entries)
@@ -118,6 +119,10 @@ class Editor:
         """
         text = _Text(self._data)
         text.put(text.root, {"generation": str(ring.generation)}, behind="version")
+        if ring.not_before is not None and ring.not_before != self.ring.not_before:
+            # Where there was no generation either, it is put behind the version first, and this behind it.
+            behind = "version" if _field(text.root, "generation") is None else "generation"
+            text.put(text.root, {"not_before": file.timestamp(ring.not_before)}, behind=behind)
         gone: list[int] = []
         for number, (before, entry) in enumerate(zip(self.ring.keys, text.entries, strict=True)):
             after = ring.find(before.id)
@@ -130,7 +135,6 @@ class Editor:
                 text.bury(entry, secret, after.kid)
         added = [_fields((new or {})[key.kid]) for key in ring.keys if self.ring.find(key.id) is None]
         text.reseat(gone, added)
-        _sweep(self._path)
         data = text.edited().encode("utf-8")
         # Not the ring given: its keys may stand in another order than the file's.
         self.ring = _replace(self._path, data, ring, known=self._data)
@@ -138,7 +142,7 @@ class Editor:
 
 
 def create(path: Path, ring: Keyring, new: Mapping[str, NewKey]) -> None:
-    """Write a first keyring file.
+    """Write a first keyring file; the caller holds the lock.
 
     Raises:
         KeyringError: if there is a file already, or it cannot be written.
@@ -146,6 +150,7 @@ def create(path: Path, ring: Keyring, new: Mapping[str, NewKey]) -> None:
     policy = {name: _number(getattr(ring.policy, name)) for name in ("propagation", "skew", "token_lifetime")}
     entries = [_block_entry(_fields(new[key.kid]), "  ", "\n") for key in ring.keys]
     text = _HEADER.format(generation=ring.generation, **policy) + "".join(entries)
+    _sweep(path)
     _replace(path, text.encode("utf-8"), ring, known=None)
 
 
@@ -418,10 +423,16 @@ def _give(handle: int, before: os.stat_result) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
+    """Have the disk know of the new name, where folders can be flushed (not on some network file systems).
+
+    The file is in its place already, and told so: without this, a machine that loses its power now may come up with the
+    old one, which is whole too.
+    """
     if not _POSIX:
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -31,10 +31,23 @@ if TYPE_CHECKING:
 
     from sessionkit.yamlfile import Document
 
-__all__ = ["DEFAULT_LIFETIME", "KeyModel", "KeyringModel", "parse", "read", "read_bytes", "schema"]
+__all__ = [
+    "DEFAULT_LIFETIME",
+    "MAX_FORMAT",
+    "KeyModel",
+    "KeyringModel",
+    "parse",
+    "read",
+    "read_bytes",
+    "schema",
+    "timestamp",
+]
 
 DEFAULT_LIFETIME = 1_209_600.0
 """Seconds a session may go without being renewed where a file does not say: the reference's ``max_age``."""
+
+MAX_FORMAT = 255
+"""Highest version of the token: it is one octet."""
 
 _MAX_LABEL = 64
 _KEY_FIELD = re.compile(r"keys\.(?P<number>\d+)\.(?P<field>.+)")
@@ -116,6 +129,10 @@ class KeyringModel(BaseModel):
         default=0, description="grows with every publish; processes refuse one that goes backwards"
     )
     policy: PolicyModel = Field(default_factory=PolicyModel, description="what the safety checks reckon with")
+    not_before: Time = Field(default=None, description="sessions that began before this time are refused")
+    write_format: Annotated[int, Field(ge=1, le=MAX_FORMAT, strict=True)] | None = Field(
+        default=None, description="version of the format to write while not every process can read the newest"
+    )
     keys: list[KeyModel] = Field(min_length=1, description="the keys, in any order; exactly one is active")
 
     @discreet
@@ -177,7 +194,13 @@ def parse(data: bytes, path: Path) -> Keyring:
     keys = [_key(key, number, document) for number, key in enumerate(model.keys)]
     policy = Policy(model.policy.propagation, model.policy.skew, model.policy.token_lifetime)
     try:
-        return Keyring(keys, generation=model.generation, policy=policy)
+        return Keyring(
+            keys,
+            generation=model.generation,
+            policy=policy,
+            not_before=_seconds(model.not_before),
+            write_format=model.write_format,
+        )
     except KeyringError as error:
         # The last of several with that label: the first was there before.
         number = max((number for number, key in enumerate(model.keys) if key.label == error.label), default=None)
@@ -185,10 +208,13 @@ def parse(data: bytes, path: Path) -> Keyring:
         raise KeyringError(error.field, error.problem, error.remedy, label=error.label, path=path, line=line) from None
 
 
+def _seconds(when: datetime | None) -> float | None:
+    return None if when is None else when.timestamp()
+
+
 def _key(model: KeyModel, number: int, document: Document) -> Key:
     dates = {
-        name: None if (when := getattr(model, name)) is None else when.timestamp()
-        for name in ("created", "activates", "retired", "revoked", "prune_after")
+        name: _seconds(getattr(model, name)) for name in ("created", "activates", "retired", "revoked", "prune_after")
     }
     state = KeyState(model.state)
     if model.secret is None:

@@ -14,7 +14,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from sessionkit.exceptions import KeyringError
 from sessionkit.keyring.key import Key, KeyState
@@ -47,6 +47,9 @@ class Policy:
 
 DEFAULT_POLICY = Policy()
 
+_GIVEN = ("keys", "generation", "policy", "not_before", "write_format")
+"""What a ring is made of; all else follows from it."""
+
 
 class Keyring:
     """Keys, one of which seals.
@@ -55,32 +58,49 @@ class Keyring:
         keys: in any order.
         generation: grows with every publish; 0 for rings that are not published.
         policy: what the safety checks reckon with.
+        not_before: Unix seconds; sessions that began before are refused, whichever key they come under.
+        write_format: version of the token that is written, where a fleet must not write the newest that it could yet;
+            ``None`` for what the release at hand writes by itself. Releases read every version they know all the same.
 
     Attributes:
         keys: as given.
         generation: as given.
         policy: as given.
-        digest: 16 hexadecimal digits that tell two rings apart: policy, generation and every key's id, label, state and
-            dates; no secret, no order.
+        not_before: as given.
+        write_format: as given.
+        digest: 16 hexadecimal digits that tell two rings apart: policy, generation, what else is set, and every key's
+            id, label, state and dates; no secret, no order.
 
     Raises:
         KeyringError: if not exactly one key is active, or two share an id or a label.
     """
 
-    __slots__ = ("_by_id", "_eligible", "digest", "generation", "keys", "policy")
+    __slots__ = ("_by_id", "_eligible", "digest", "generation", "keys", "not_before", "policy", "write_format")
 
     keys: tuple[Key, ...]
     generation: int
     policy: Policy
+    not_before: float | None
+    write_format: int | None
     digest: str
     _by_id: dict[bytes, Key]
     _eligible: list[Key]
 
-    def __init__(self, keys: Iterable[Key], *, generation: int = 0, policy: Policy = DEFAULT_POLICY) -> None:
+    def __init__(
+        self,
+        keys: Iterable[Key],
+        *,
+        generation: int = 0,
+        policy: Policy = DEFAULT_POLICY,
+        not_before: float | None = None,
+        write_format: int | None = None,
+    ) -> None:
         put = super().__setattr__
         put("keys", tuple(keys))
         put("generation", generation)
         put("policy", policy)
+        put("not_before", not_before)
+        put("write_format", write_format)
         _check(self.keys)
         put("_by_id", {key.id: key for key in self.keys})
         # Newest first: the first whose time has come seals.
@@ -111,6 +131,22 @@ class Keyring:
         from sessionkit.keyring import file  # noqa: PLC0415 - the file's module is made of this one
 
         return file.read(path)
+
+    def changed(self, **changes: Any) -> Keyring:
+        """Return a ring that differs from this one in what is given, named as the attributes are."""
+        same = {name: getattr(self, name) for name in _GIVEN}
+        return Keyring(**(same | changes))
+
+    def start(self, now: float) -> float:
+        """Return the time at which a session begins that is begun at ``now``.
+
+        Where a clock lags, that is later than ``now``: a session that was begun under this ring is by that very fact no
+        older than the ring's ``not_before``, whatever the clock says.
+
+        Args:
+            now: Unix seconds.
+        """
+        return now if self.not_before is None else max(now, self.not_before)
 
     def active(self, now: float) -> Key:
         """Return the key that seals at ``now`` (Unix seconds): the newest whose time has come."""
@@ -197,7 +233,7 @@ def _labels(keys: Iterable[Key]) -> str:
 
 def _digest(ring: Keyring) -> str:
     policy = ring.policy
-    described = [
+    described: list[object] = [
         ring.generation,
         _numbers(policy.propagation, policy.skew, policy.token_lifetime),
         sorted(
@@ -210,6 +246,11 @@ def _digest(ring: Keyring) -> str:
             for key in ring.keys
         ),
     ]
+    # Told only where it is set, so that releases that do not know of it yet call the same ring by the same name.
+    if ring.not_before is not None:
+        described.append(["not_before", *_numbers(ring.not_before)])
+    if ring.write_format is not None:
+        described.append(["write_format", ring.write_format])
     return hashlib.sha256(json.dumps(described).encode("ascii")).hexdigest()[:16]
 
 

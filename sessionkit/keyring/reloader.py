@@ -24,6 +24,7 @@ from sessionkit.audit.events import Event, timestamp
 from sessionkit.exceptions import ConfigurationError, KeyringError, SessionKitError
 from sessionkit.keyring import file, rotation
 from sessionkit.keyring.key import KeyState
+from sessionkit.keyring.unknown import UnknownKeys
 from sessionkit.wire.token import TokenCipher
 
 if TYPE_CHECKING:
@@ -96,10 +97,13 @@ class Reloader:
         self._watching = False
         self._look_lock = threading.Lock()
         self._seen: bytes | None = None
+        self._looked_at: bytes | None = None
         self._tried: bytes | None = None
         self._next_try = 0.0
         self._wake: anyio.Event | None = None
         self._thread = 0
+        self._unknown = UnknownKeys()
+        self._asked_for: list[bytes] = []
         self._trigger = "poll"
         self._next_look = self._next_prod = 0.0
         self._failures = 0
@@ -166,16 +170,24 @@ class Reloader:
         if self._wake is not None:
             self._wake.set()
 
-    def prod(self) -> bool:
+    def prod(self, kid: bytes) -> bool:
         """Ask for a look because a cookie names a key that is not in the ring; at most one a second.
+
+        An id that was looked for in vain causes no further look until the file or the ring in force is another.
+
+        Args:
+            kid: the id that the cookie names; a client may have made it up.
 
         Returns:
             Whether a look is due.
         """
+        if kid in self._unknown:
+            return False
         now = self._clock()
         if self._next_prod - PROD_INTERVAL <= now < self._next_prod:
             return False
         self._next_prod = now + PROD_INTERVAL
+        self._asked_for.append(kid)
         self._next_look = now
         self._trigger = "unknown_key"
         if self._thread == threading.get_ident():
@@ -206,30 +218,40 @@ class Reloader:
 
     async def _look(self, trigger: str) -> None:
         began = self._clock()
+        self._looked_at = None
+        asked_for, self._asked_for = self._asked_for, []
         try:
             news = await to_thread.run_sync(self._read, trigger)
             if news is None:
+                self._not_found(asked_for)
                 return
             found, fingerprint = news
             await self._adopt(found)
         except SessionKitError as error:
             self._report(error, trigger)
+            self._not_found(asked_for)
             return
         except Exception as error:  # noqa: BLE001 - a worker must outlive any file; the type alone, its text may quote it
             self._report(_Unforeseen(type(error).__name__), trigger)
+            self._not_found(asked_for)
             return
         # Not before: a request that looks may be cancelled, and what it has read would never be looked at again.
         self._seen = fingerprint
         before, self._keyring = self._keyring, found
+        self._not_found(())
         self._recovered()
         now = self._clock()
         self._emit(_reloaded(before, found, trigger, began, now))
         self._emit(key_events(before, found, now))
 
+    def _not_found(self, kids: Iterable[bytes]) -> None:
+        """Note ids that this look has not brought; it has also seen whether what is known of others still holds."""
+        self._unknown.looked((self._looked_at, self._keyring.digest), kids)
+
     def _read(self, trigger: str) -> tuple[Keyring, bytes] | None:
         """Return another ring than the one in force, with its file's fingerprint; runs in a worker thread."""
         data = file.read_bytes(self.path)
-        fingerprint = hashlib.sha256(data).digest()
+        fingerprint = self._looked_at = hashlib.sha256(data).digest()
         if fingerprint == self._seen and not self._failures:
             return None
         now = self._clock()
@@ -247,6 +269,7 @@ class Reloader:
 
     def _check(self, found: Keyring) -> None:
         refuse_unsafe(self._keyring, found, self.path)
+        refuse_ahead(found, self._clock(), self.path)
         self._suits(found)
         self_test(found)
 
@@ -306,16 +329,39 @@ def refuse_unsafe(before: Keyring, found: Keyring, path: Path) -> None:
 
     A generation that goes backwards, or two rings under one generation, is never accepted. C1 (each side reads what the
     other writes) is demanded of the very next generation alone: a node that missed one cannot judge, and a node that
-    refuses what all others serve would be the one that loses sessions.
+    refuses what all others serve would be the one that loses sessions. E1 (what was ended stays ended) is for whoever
+    publishes: a wrong key that was revoked by mistake must have a way back.
 
     Raises:
         KeyringError: naming the condition.
     """
     missed_one = found.generation > before.generation + 1
     for violation in rotation.check(before, found):
-        if violation.condition == "C1" and missed_one:
+        if violation.condition == "E1" or (violation.condition == "C1" and missed_one):
             continue
         raise KeyringError(violation.condition, violation.reason, violation.remedy, label=violation.label, path=path)
+
+
+def refuse_ahead(found: Keyring, now: float, path: Path | None) -> None:
+    """Refuse a ring that would end the sessions of a time to come: a slip of the pen, or a clock that is wrong.
+
+    Args:
+        found: a ring.
+        now: Unix seconds.
+        path: its file, if it has one.
+
+    Raises:
+        KeyringError: if its ``not_before`` lies ahead.
+    """
+    # The command allows for one clock that leads, its own; this one may lag as much behind the true time. And a time in
+    # the file is in whole seconds, of which the last has just begun.
+    if found.not_before is not None and found.not_before > now + 2 * found.policy.skew + 1:
+        raise KeyringError(
+            "not_before",
+            f"lies {found.not_before - now:.0f} s ahead of this machine's clock",
+            "Set a time that has come; if it has, set the clock.",
+            path=path,
+        )
 
 
 def self_test(keyring: Keyring) -> None:

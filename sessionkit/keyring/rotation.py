@@ -6,6 +6,7 @@ D is the policy's ``propagation``, ε its ``skew``, T its ``token_lifetime``; ``
 * C2: a ring is published only when every node has the one before; generations grow.
 * C3: a key goes only T + ε after the last node sealed under it.
 * C4: opening never depends on time (``Keyring.active`` sees to that), and one key is active.
+* E1: what an emergency has ended stays ended: no revoked key opens again, and ``not_before`` does not go back.
 
 Every step returns a new ring of the next generation, or raises ``RotationRefused`` with the time from which it is safe.
 People write files too, and leave dates out: a date that is missing is never taken for one long ago.
@@ -18,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from sessionkit.exceptions import RotationRefused
 from sessionkit.keyring.key import KeyState
-from sessionkit.keyring.keyring import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sessionkit.keyring.key import Key
+    from sessionkit.keyring.keyring import Keyring
 
 __all__ = [
     "Violation",
@@ -34,6 +35,7 @@ __all__ = [
     "prune",
     "retire",
     "revoke",
+    "rollback",
     "schedule",
     "select",
     "stage",
@@ -48,7 +50,7 @@ class Violation:
     """A condition that a publish would break.
 
     Attributes:
-        condition: ``C1``, ``C2`` or ``C3``.
+        condition: ``C1``, ``C2``, ``C3`` or ``E1``.
         reason: what would happen.
         remedy: what to publish instead.
         kid: the key it is about, in hexadecimal, if it is about one.
@@ -96,7 +98,7 @@ def schedule(ring: Keyring, name: str, at: float, now: float) -> Keyring:
     if at < ready:
         raise RotationRefused(f"key {key.label!r} may not be on every node by then.", allowed_at=ready)
     moved = [replace(one, activates=at) if one is key else one for one in ring.keys]
-    return Keyring(moved, generation=ring.generation, policy=ring.policy)
+    return ring.changed(keys=moved)
 
 
 def promotable_at(ring: Keyring, key: Key) -> float | None:
@@ -163,6 +165,36 @@ def _kept(ring: Keyring) -> float:
     """Seconds a retired key is kept: D until the last node stops sealing under it, then T and ε."""
     lifetime = _FILE_LIFETIME if ring.policy.token_lifetime is None else ring.policy.token_lifetime
     return ring.policy.propagation + lifetime + ring.policy.skew
+
+
+def rollback(ring: Keyring, now: float, name: str | None = None) -> Keyring:
+    """Go back one step: the key before the one that seals now seals again, and that one stands by.
+
+    Args:
+        ring: the ring published now.
+        now: Unix seconds.
+        name: the retired key to go back to; by default the one that retired last.
+
+    Raises:
+        RotationRefused: if there is none, or the key is not retired.
+    """
+    sealing = ring.active(now)
+    if name is not None:
+        chosen = select(ring, name)
+    elif sealing.state is KeyState.STAGED:  # it took over by its time; the key before it is the active one still
+        chosen = _active(ring)
+    else:
+        dated = [key for key in ring.keys if key.state is KeyState.RETIRED and key.retired is not None]
+        if not dated:
+            raise RotationRefused(f"no retired key is known to have sealed before {sealing.label!r}. Name one.")
+        chosen = max(dated, key=lambda key: (key.retired or 0.0, key.id))
+    if chosen.state is not KeyState.RETIRED and chosen is not _active(ring):
+        raise RotationRefused(f"key {chosen.label!r} is {chosen.state}. Only a retired key can seal again.")
+    became = {
+        chosen: replace(chosen, state=KeyState.ACTIVE, activates=now, retired=None, prune_after=None),
+        sealing: replace(sealing, state=KeyState.STAGED, activates=None),
+    }
+    return _next(ring, [became.get(key, key) for key in ring.keys])
 
 
 def retire(ring: Keyring, name: str, now: float) -> Keyring:
@@ -286,7 +318,13 @@ def check(old: Keyring, new: Keyring, now: float | None = None) -> tuple[Violati
         new: the ring to publish.
         now: when it is published, in Unix seconds; without it, what depends on that is not judged.
     """
-    found = [*_generations(old, new), *_opens(old, new), *_keeps(old, new), *_waits(old, new, now)]
+    found = [
+        *_generations(old, new),
+        *_opens(old, new),
+        *_keeps(old, new),
+        *_waits(old, new, now),
+        *_stays_ended(old, new),
+    ]
     return tuple(found)
 
 
@@ -375,6 +413,26 @@ def _waits(old: Keyring, new: Keyring, now: float | None) -> Iterable[Violation]
             )
 
 
+def _stays_ended(old: Keyring, new: Keyring) -> Iterable[Violation]:
+    """E1: an older file put back, or a line lost in a merge, must not undo an emergency."""
+    for key in old.keys:
+        after = new.find(key.id)
+        if key.state is KeyState.REVOKED and after is not None and after.state is not KeyState.REVOKED:
+            yield Violation(
+                "E1",
+                f"key {key.label!r} was revoked and would open sessions again",
+                "Leave it revoked until it is pruned.",
+                key.kid,
+                key.label,
+            )
+    if old.not_before is not None and (new.not_before is None or new.not_before < old.not_before):
+        yield Violation(
+            "E1",
+            "not_before goes back: sessions that are refused now would be let in again",
+            "Keep not_before as it is, or set a later time; it costs nothing.",
+        )
+
+
 def _newly_sealing(before: Key | None, key: Key) -> bool:
     if before is None:
         return key.state is KeyState.STAGED  # an unknown active key is told of whatever the time
@@ -402,4 +460,4 @@ def _made(key: Key) -> tuple[float, float, bytes]:
 
 
 def _next(ring: Keyring, keys: Iterable[Key]) -> Keyring:
-    return Keyring(keys, generation=ring.generation + 1, policy=ring.policy)
+    return ring.changed(keys=keys, generation=ring.generation + 1)

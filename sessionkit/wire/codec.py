@@ -13,6 +13,8 @@ Rules of this file:
 * A cookie that is not accepted is a value, ``Rejected``, with one reason. Nothing a client sends raises.
 * Of several candidates under one name the newest authentic one wins, whatever the order.
 * Limits are the configuration's, counted from the authenticated times: a limit that was lowered holds at once.
+* The ring's ``not_before`` is held against ``created``, the start of the session or its last login, never against
+  ``issued``: whoever copied a cookie can have it issued anew, but not begun anew.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _REMEMBER = 2
 _KNOWN_FLAGS = _TYPED | _REMEMBER
 
 _SMALLEST = (OVERHEAD + HEADER.size) * 4 // 3
-"""Characters of the shortest token: overhead, header and an empty payload."""
+"""Characters of the shortest token: overhead, header and an empty payload; no suite has less."""
 
 _TELLING = {
     reason: rank
@@ -121,7 +123,8 @@ class Rejected:
         size: octets that came.
         chunks: cookies they came in.
         key: the key named, if the ring holds it.
-        record: id and times, if it was authentic.
+        record: id and times, if it was authentic. ``revoked`` with a record: not the key is refused but the session,
+            which began before the ring's ``not_before``.
         deadline: Unix seconds at which it ended, if it is ``expired``.
         absolute: whether that was the absolute limit, not the idle one.
         delta: seconds it was issued in the future, if it is ``not_yet_valid``.
@@ -197,12 +200,13 @@ class Codec:
         serializer: payloads.
     """
 
-    __slots__ = ("_cipher", "_config", "_skew", "reader", "serializer", "writer")
+    __slots__ = ("_cipher", "_config", "_not_before", "_skew", "reader", "serializer", "writer")
 
     def __init__(self, config: SessionConfig, keyring: Keyring, serializer: Serializer) -> None:
         self._config = config
         self._cipher = TokenCipher(keyring, config.key, config.context)
         self._skew = keyring.policy.skew
+        self._not_before = 0 if keyring.not_before is None else _milliseconds(keyring.not_before)
         self.serializer = serializer
         self.reader = CookieReader(config.key, config.max_chunks)
         self.writer = CookieWriter(config)
@@ -249,7 +253,9 @@ class Codec:
         except BadPayload:
             return RejectReason.BAD_PAYLOAD
 
-    def _open(self, parts: tuple[bytes, ...], now: float) -> _Opened | _Refused:
+    def _open(  # noqa: PLR0911 - one for each reason to refuse; another call would cost more than it tells
+        self, parts: tuple[bytes, ...], now: float
+    ) -> _Opened | _Refused:
         token = parts[0] if len(parts) == 1 else b"".join(parts)
         try:
             key, plain = self._cipher.open(token)
@@ -266,6 +272,8 @@ class Codec:
         deadline, absolute = self._deadline(record)
         if now >= deadline:
             return _Refused(RejectReason.EXPIRED, parts, key, record, deadline, absolute)
+        if created < self._not_before:
+            return _Refused(RejectReason.REVOKED, parts, key, record)
         return _Opened(record, key, plain[HEADER.size :], bool(flags & _TYPED), deadline, parts)
 
     def _loaded(self, opened: _Opened, view: CookieJarView, authentic: int) -> Loaded | _Refused:
@@ -319,15 +327,12 @@ class Codec:
         }
         return tuple(name for name in view.names if name not in foreign) if foreign else view.names
 
-    @staticmethod
-    def _foreign(number: int, values: Sequence[bytes]) -> bool:
+    def _foreign(self, number: int, values: Sequence[bytes]) -> bool:
         """Tell whether cookie ``name-1`` is a whole token: another session's, whose name looks like our chunk's.
 
         A real chunk begins like a token once in 256 times; then it is left alone, which does no harm.
         """
-        return number > 0 and any(
-            value[:1] == b"A" and value[1:2] in b"QRSTUVWXYZabcdef" and len(value) >= _SMALLEST for value in values
-        )
+        return number > 0 and any(value[:2] in self._cipher.beginnings and len(value) >= _SMALLEST for value in values)
 
     def _deadline(self, record: Record) -> tuple[float, bool]:
         """Return when a session is refused unless renewed, and whether its absolute limit is what ends it."""
@@ -342,6 +347,10 @@ class Codec:
     def deadline(self, record: Record) -> float:
         """Return the Unix time at which a session with this record will be refused unless renewed."""
         return self._deadline(record)[0]
+
+    def is_ended(self, record: Record) -> bool:
+        """Return whether a session began before the ring's ``not_before``, and is refused for that."""
+        return self._not_before > 0 and _milliseconds(record.created) < self._not_before
 
     def seal(self, record: Record, payload: bytes, *, typed: bool, key: Key) -> Sealed:
         """Encrypt a session and cut it into cookie values.

@@ -8,7 +8,8 @@ The whole format with its vectors is in ``tests/vectors/``.
 
 Rules of this file:
 
-* The version octet selects the whole suite; it is a closed set and nothing is negotiated. 0x02 is reserved for a
+* The version octet selects the whole suite, by the closed table ``SUITES``; nothing is negotiated. A release reads and
+  writes every version in it: the ring's ``write_format`` says which one is written. 0x02 is reserved for a
   key-committing suite.
 * The kid is derived from the secret, so exactly one key is tried and a wrong tag means altered bytes.
 * Before authentication nothing is read but length, version and kid; no part of a token gets into an error.
@@ -17,28 +18,55 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.exceptions import InvalidTag
 
-from sessionkit.exceptions import RejectReason
+from sessionkit.exceptions import KeyringError, RejectReason
 from sessionkit.wire import base64url
 from sessionkit.wire.xaes import NONCE_SIZE, TAG_SIZE, Xaes256Gcm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from sessionkit.keyring.key import Key
     from sessionkit.keyring.keyring import Keyring
 
-__all__ = ["OVERHEAD", "VERSION", "TokenCipher", "TokenRejected"]
-
-VERSION = 1
+__all__ = ["OVERHEAD", "SUITES", "VERSION", "Sealer", "TokenCipher", "TokenRejected", "named_key"]
 
 _KID_SIZE = 4
-_NONCE_AT = 1 + _KID_SIZE
-_BODY_AT = _NONCE_AT + NONCE_SIZE
+_PREFIX_SIZE = 1 + _KID_SIZE
 
-OVERHEAD = _BODY_AT + TAG_SIZE
-"""Octets of a token beyond its plaintext, before base64: version, kid, nonce and tag."""
+OVERHEAD = _PREFIX_SIZE + NONCE_SIZE + TAG_SIZE
+"""Octets of a token beyond its plaintext, before base64: version, kid, nonce and tag. No suite may have fewer."""
+
+
+class Sealer(Protocol):
+    """What a suite does under one key; ``Xaes256Gcm`` says the rest."""
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """Return what stands behind version and kid."""
+        ...
+
+    def encrypt(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
+        """Return what stands behind a given nonce, for test vectors."""
+        ...
+
+    def open(self, sealed: bytes, start: int, aad: bytes) -> bytes:
+        """Return the plaintext, or raise ``InvalidTag``, whatever stands from ``start`` on."""
+        ...
+
+
+def _version_1(key: Key) -> Sealer:
+    return Xaes256Gcm(key.derive("session"))
+
+
+VERSION = 1
+"""What is written where the ring does not say."""
+
+SUITES: Mapping[int, Callable[[Key], Sealer]] = MappingProxyType({VERSION: _version_1})
+"""All versions there are. The next one comes with a release of its own, and this one reads it never."""
 
 _MAX_BOUND = 0xFFFF
 """Octets of a name or a context at most: their lengths are bound as 16 bits."""
@@ -66,26 +94,37 @@ class TokenCipher:
         name: the cookie's name, bound into every token: what was made for ``session`` does not open as ``admin``.
         context: the audience, bound likewise: an application, a tenant, a host.
 
+    Attributes:
+        beginnings: the two characters that tokens of the known versions begin with.
+
     Raises:
+        KeyringError: if the ring asks for a format that this release does not write.
         ValueError: if the name is not ASCII, or either is longer than 65,535 octets.
     """
 
-    __slots__ = ("_opened_by", "_sealed_by")
+    __slots__ = ("_opened_by", "_sealed_by", "_versions", "beginnings")
 
     def __init__(self, keyring: Keyring, name: str, context: str = "") -> None:
+        written = _written(keyring)
         bound = _bound(name, "ascii") + _bound(context, "utf-8")
-        self._opened_by: dict[bytes, tuple[Key, Xaes256Gcm | None, bytes]] = {}
-        self._sealed_by: dict[bytes, tuple[bytes, Xaes256Gcm, bytes]] = {}
-        for key in keyring.keys:
-            aad = b"sessionkit%c%b%b" % (VERSION, key.id, bound)
-            cipher = Xaes256Gcm(key.derive("session")) if key.decrypts else None
-            self._opened_by[key.id] = key, cipher, aad
-            if cipher is not None:
-                self._sealed_by[key.id] = b"%c%b" % (VERSION, key.id), cipher, aad
+        self._versions = frozenset(SUITES)
+        self.beginnings = frozenset(
+            base64url.encode(bytes([version, rest << 4]))[:2] for version in SUITES for rest in range(16)
+        )
+        self._opened_by: dict[bytes, tuple[Key, Sealer | None, bytes]] = {}
+        self._sealed_by: dict[bytes, tuple[bytes, Sealer, bytes]] = {}
+        for version, suite in SUITES.items():
+            for key in keyring.keys:
+                prefix = b"%c%b" % (version, key.id)
+                aad = b"sessionkit%b%b" % (prefix, bound)
+                sealer = suite(key) if key.decrypts else None
+                self._opened_by[prefix] = key, sealer, aad
+                if sealer is not None and version == written:
+                    self._sealed_by[key.id] = prefix, sealer, aad
 
     def __repr__(self) -> str:
         """Show how many keys open and how many do not."""
-        return f"<TokenCipher: {len(self._sealed_by)} of {len(self._opened_by)} keys open>"
+        return f"<TokenCipher: {len(self._sealed_by)} of {len(self._opened_by) // len(self._versions)} keys open>"
 
     def seal(self, key: Key, plaintext: bytes, *, nonce: bytes | None = None) -> bytes:
         """Return the token of a plaintext, as ASCII octets.
@@ -101,8 +140,8 @@ class TokenCipher:
         found = self._sealed_by.get(key.id)
         if found is None:
             raise ValueError(f"{key!r} seals nothing: it is revoked, or not of this ring")
-        prefix, cipher, aad = found
-        sealed = cipher.seal(plaintext, aad) if nonce is None else nonce + cipher.encrypt(nonce, plaintext, aad)
+        prefix, sealer, aad = found
+        sealed = sealer.seal(plaintext, aad) if nonce is None else nonce + sealer.encrypt(nonce, plaintext, aad)
         return base64url.encode(prefix + sealed)
 
     def open(self, token: bytes) -> tuple[Key, bytes]:
@@ -117,19 +156,43 @@ class TokenCipher:
         raw = base64url.decode(token)
         if raw is None or len(raw) < OVERHEAD:
             raise TokenRejected(RejectReason.MALFORMED)
-        if raw[0] != VERSION:
-            raise TokenRejected(RejectReason.UNSUPPORTED_VERSION)
-        found = self._opened_by.get(raw[1:_NONCE_AT])
+        found = self._opened_by.get(raw[:_PREFIX_SIZE])
         if found is None:
-            raise TokenRejected(RejectReason.UNKNOWN_KEY)
-        key, cipher, aad = found
-        if cipher is None:
+            known = raw[0] in self._versions
+            raise TokenRejected(RejectReason.UNKNOWN_KEY if known else RejectReason.UNSUPPORTED_VERSION)
+        key, sealer, aad = found
+        if sealer is None:
             raise TokenRejected(RejectReason.REVOKED, key)
         try:
-            return key, cipher.decrypt(raw[_NONCE_AT:_BODY_AT], raw[_BODY_AT:], aad)
+            return key, sealer.open(raw, _PREFIX_SIZE, aad)
         except InvalidTag:
             # Wrong name or context look the same: they are part of what the tag is over.
             raise TokenRejected(RejectReason.BAD_TAG, key) from None
+
+
+def named_key(token: bytes) -> bytes:
+    """Return the id of the key that a well-formed token names; nothing vouches for it.
+
+    Args:
+        token: refused for nothing worse than ``unknown_key``.
+    """
+    # Eight characters are six octets: the version, the kid, and one of the nonce.
+    return (base64url.decode(token[:8]) or b"")[1:_PREFIX_SIZE]
+
+
+def _written(keyring: Keyring) -> int:
+    """Return the version that is written under a ring."""
+    asked = keyring.write_format
+    if asked is None:
+        return VERSION
+    if asked not in SUITES:
+        known = ", ".join(map(str, sorted(SUITES)))
+        raise KeyringError(
+            "write_format",
+            f"is {asked}, and this release of sessionkit writes {known} alone",
+            "Install the newer release everywhere first, then raise it; or leave it out.",
+        )
+    return asked
 
 
 def _bound(text: str, encoding: str) -> bytes:

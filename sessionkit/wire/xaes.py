@@ -104,6 +104,24 @@ class Xaes256Gcm:
         suffix = os.urandom(NONCE_SIZE - _PREFIX_SIZE)
         return b"%b%b%b" % (prefix, suffix, cipher.encrypt(suffix, plaintext, aad))
 
+    def open(self, sealed: bytes, start: int, aad: bytes) -> bytes:
+        """Return the plaintext of what ``seal`` returned.
+
+        Args:
+            sealed: nonce, ciphertext and tag, with something else before them.
+            start: octets before them; slices are taken once, so nobody need take that off first.
+            aad: what it was bound to.
+
+        Raises:
+            cryptography.exceptions.InvalidTag: if anything was altered.
+            ValueError: if there is no whole nonce.
+        """
+        within, body = start + _PREFIX_SIZE, start + NONCE_SIZE
+        prefix, cipher = self._kept
+        if cipher is None or sealed[start:within] != prefix:
+            cipher = AESGCM(self.derive(sealed[start:body]))
+        return cipher.decrypt(sealed[within:body], sealed[body:], aad)
+
     def encrypt(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Return the ciphertext and, behind it, the tag of ``TAG_SIZE`` octets.
 
@@ -129,7 +147,6 @@ class Xaes256Gcm:
             cryptography.exceptions.InvalidTag: if anything was altered.
             ValueError: if the nonce has another length.
         """
-        prefix, cipher = self._kept
-        if cipher is None or nonce[:_PREFIX_SIZE] != prefix or len(nonce) != NONCE_SIZE:
-            cipher = AESGCM(self.derive(nonce))
-        return cipher.decrypt(nonce[_PREFIX_SIZE:], ciphertext, aad)
+        if len(nonce) != NONCE_SIZE:
+            raise ValueError(f"an XAES-256-GCM nonce has {NONCE_SIZE} octets")
+        return self.open(nonce + ciphertext, 0, aad)

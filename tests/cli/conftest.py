@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from sessionkit.cli import inspect, keyring
+from sessionkit.cli import emergency, inspect, keyring
 from sessionkit.cli.app import app
 from sessionkit.cli.audit import ref
 from sessionkit.testing import FixedClock
@@ -57,6 +57,6 @@ class Command:
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return a way to call the command on a file in a folder of its own."""
     made = Command(tmp_path)
-    for module in (keyring, inspect, ref):
+    for module in (keyring, emergency, inspect, ref):
         monkeypatch.setattr(module, "now", made.clock)
     return made

@@ -50,7 +50,8 @@ def test_init_never_replaces_a_file(command: Command) -> None:
     assert done.status == 1
     assert "exists already" in done.err
     assert command.path.read_bytes() == before
-    assert len(list(command.path.parent.iterdir())) == 1
+    beside = sorted(entry.name for entry in command.path.parent.iterdir())
+    assert beside == [".keyring.yaml.lock", "keyring.yaml"]
 
 
 def test_promote_waits_until_every_node_has_the_staged_key(command: Command) -> None:

@@ -131,6 +131,20 @@ def _fail(_: int) -> None:
     raise OSError(28, "No space left on device")
 
 
+def test_what_was_killed_is_swept_as_soon_as_somebody_has_the_lock(tmp_path: Path) -> None:
+    """Also by a command that is refused afterwards, and by the first one, where there is no file yet."""
+    path = tmp_path / "new.yaml"
+    left = tmp_path / ".new.yaml.00000000.tmp"
+    first = NewKey.generate("one", KeyState.ACTIVE, NOW)
+    ring = Keyring([first.key], generation=1, policy=Policy(1.5, 2, 3))
+    left.write_text("half")
+    create(path, ring, {first.key.kid: first})
+    assert not left.exists()
+    left.write_text("half")
+    Editor(path)
+    assert not left.exists()
+
+
 def test_create_never_replaces(tmp_path: Path) -> None:
     """A first file is made only where none is, whole and with its policy."""
     path = tmp_path / "new.yaml"
@@ -145,6 +159,59 @@ def test_create_never_replaces(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     with pytest.raises(KeyringError, match="cannot be written"):
         create(tmp_path / "nowhere" / "new.yaml", ring, {first.key.kid: first})
+
+
+def test_a_folder_that_cannot_be_flushed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is in its place by then: that some file systems flush no folders is no failure to write."""
+    opened = Editor(path)
+    flushed: list[int] = []
+
+    def flush(handle: int) -> None:
+        flushed.append(handle)
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", flush)
+    opened.publish(rotation.promote(opened.ring, NOW))
+    assert len(flushed) == 2
+    assert file.read(path).generation == 5
+
+
+LAYOUTS = {
+    "both stand there": (
+        "generation: 4   # raised",
+        "not_before: 2026-01-01T00:00:00Z  # old\ngeneration: 4   # raised",
+    ),
+    "generation alone": ("", ""),
+    "neither": ("generation: 4   # raised by hand\n", ""),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_not_before_is_put_where_it_belongs(path: Path, layout: str) -> None:
+    """It replaces the one that stands there, else it comes behind the generation; comments stay."""
+    before = WRITTEN_BY_PEOPLE.replace(*LAYOUTS[layout]) if layout != "generation alone" else WRITTEN_BY_PEOPLE
+    path.write_text(before)
+    opened = Editor(path)
+    opened.publish(opened.ring.changed(not_before=NOW, generation=opened.ring.generation + 1))
+    text = path.read_text()
+    assert file.read(path).not_before == NOW
+    assert text.count("not_before: 2027-01-15T08:00:00Z") == text.count("not_before") == 1
+    if layout == "both stand there":
+        assert "not_before: 2027-01-15T08:00:00Z  # old\ngeneration: 5   # raised by hand\n" in text
+    elif layout == "generation alone":
+        assert "generation: 5   # raised by hand\nnot_before: 2027-01-15T08:00:00Z\n\npolicy" in text
+    else:
+        assert "version: 1\ngeneration: 1\nnot_before: 2027-01-15T08:00:00Z\n" in text
+
+
+def test_what_is_pinned_stays_as_it_was_written(path: Path) -> None:
+    """No step writes the format, and a time that stays keeps its spelling."""
+    pinned = "write_format: 1  # until all are new\nnot_before: '2026-12-01T01:00:00.5+01:00'\n"
+    path.write_text(WRITTEN_BY_PEOPLE + pinned)
+    opened = Editor(path)
+    opened.publish(rotation.promote(opened.ring, NOW))
+    assert path.read_text().endswith(pinned)
 
 
 def test_elsewhere_than_posix_folders_are_not_flushed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

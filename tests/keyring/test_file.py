@@ -121,6 +121,35 @@ def test_the_least_there_can_be(path: Path) -> None:
     assert ring.active(0.0) == Key.from_secret(ONE, label="x")
 
 
+def test_what_is_refused_and_written(path: Path) -> None:
+    """Both stand at the top, may be left out or empty, and tell a ring apart."""
+    plain = read(path, WHOLE)
+    assert (plain.not_before, plain.write_format) == (None, None)
+    assert read(path, "not_before:\nwrite_format: null\n" + WHOLE).digest == plain.digest
+    ring = read(path, "not_before: 2026-11-20T10:00:00+01:00\nwrite_format: 1\n" + WHOLE)
+    assert (ring.not_before, ring.write_format) == (seconds("2026-11-20T09:00:00Z"), 1)
+    assert ring.digest == plain.changed(not_before=ring.not_before, write_format=1).digest != plain.digest
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("not_before: 1700000000", "is a number"),
+        ("not_before: 2026-11-20T10:00:00", "should have timezone"),
+        ("not_before: soon", "valid datetime"),
+        ("write_format: 0", "greater than or equal to 1"),
+        ("write_format: 256", "less than or equal to 255"),
+        ("write_format: '1'", "valid integer"),
+        ("write_format: true", "valid integer"),
+    ],
+)
+def test_what_cannot_be_refused_or_written(path: Path, line: str, problem: str) -> None:
+    """A time without its zone, or a version that no token can have, is refused by its line."""
+    error = refused(path, "version: 1\n" + line + "\n" + WHOLE.removeprefix("version: 1\n"))
+    assert (error.field, error.line) == (line.partition(":")[0], 2)
+    assert problem in error.problem
+
+
 def test_a_kid_is_a_check(path: Path) -> None:
     """A key may tell the id its secret must have; one that was exchanged under its label is refused."""
     kid = Key.from_secret(ONE).kid
@@ -154,7 +183,7 @@ MISTAKES: list[tuple[str, str, str | None, int | None]] = [
     (WHOLE.replace("generation: 7", "generation: 7.5"), "generation: input should be a valid integer", None, 2),
     (WHOLE.replace("generation: 7", 'generation: "7"'), "generation: input should be a valid integer", None, 2),
     (WHOLE.replace("generation", "generatoin"), "generatoin: is not known here. Did you mean 'generation'?", None, 2),
-    (WHOLE + f"{TEXTS[1]}: 5\n", "…: is not known here. Known are: version, generation, policy, keys", None, 27),
+    (WHOLE + f"{TEXTS[1]}: 5\n", "…: is not known here. Known are: version, generation, policy, not_bef", None, 27),
     (WHOLE + "keys.0.state: 5\n", "…: is not known here", None, 27),
     (WHOLE + "keys.9.state: 5\n", "…: is not known here", None, 27),
     (WHOLE + "self: 5\n", "self: is not known here", None, 27),

@@ -229,3 +229,37 @@ def test_the_digest_tells_rings_apart() -> None:
         Keyring([dataclasses.replace(key(9, created=1.0, activates=2.0), label="k1"), *KEYS[1:]], generation=7),
     ]
     assert len({RING.digest, *(other.digest for other in others)}) == len(others) + 1
+
+
+def test_a_ring_is_changed_by_making_another() -> None:
+    """What is not given stays as it is; the ring itself stays, too."""
+    ring = Keyring([key(1)], generation=3, policy=Policy(1, 2, 3), not_before=4.0, write_format=1)
+    other = ring.changed(generation=4)
+    assert (other.keys, other.generation, other.policy) == (ring.keys, 4, Policy(1, 2, 3))
+    assert (other.not_before, other.write_format, ring.generation) == (4.0, 1, 3)
+    assert ring.changed().digest == ring.digest
+
+
+def test_what_a_ring_refuses_and_writes_is_in_its_digest() -> None:
+    """Each value makes another ring; without them it is called what releases call it that do not know of them."""
+    ring = Keyring([key(1)])
+    digests = [ring.changed(**given).digest for given in GIVEN]
+    assert len({ring.digest, *digests}) == len(GIVEN) + 1
+    assert ring.changed(not_before=5).digest == ring.changed(not_before=5.0).digest
+    assert ring.changed(not_before=None, write_format=None).digest == ring.digest
+    assert Keyring([Key.tombstone(b"kid!", label="x"), key(1)]).digest == "0957f35d4232bd69"
+
+
+GIVEN: list[dict[str, Any]] = [
+    {"not_before": 0.0},
+    {"not_before": 1.0},
+    {"write_format": 1},
+    {"write_format": 2},
+    {"not_before": 1.0, "write_format": 1},
+]
+
+
+@pytest.mark.parametrize(("not_before", "start"), [(None, 100.0), (99.0, 100.0), (100.0, 100.0), (101.5, 101.5)])
+def test_when_a_session_begins(not_before: float | None, start: float) -> None:
+    """Now, or at the ring's ``not_before`` where the clock lags behind it."""
+    assert Keyring([key(1)], not_before=not_before).start(100.0) == start

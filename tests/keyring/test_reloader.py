@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+KID = b"\xab\xcd\xef\x01"
+"""The id of a key that no ring holds."""
+
+
 class Rig:
     """A reloader whose collaborators only take notes.
 
@@ -433,12 +437,12 @@ async def test_polls_faster_where_watching_ends(
 
 async def test_unknown_key_makes_it_look_once_a_second(rig: Rig) -> None:
     """However many cookies name keys that are not there, one of them a second causes a look."""
-    assert [rig.reloader.prod() for _ in range(100)] == [True] + [False] * 99
+    assert [rig.reloader.prod(KID) for _ in range(100)] == [True] + [False] * 99
     rig.clock.advance(PROD_INTERVAL)
-    assert rig.reloader.prod()
+    assert rig.reloader.prod(KID)
     rig.clock.advance(-3600)
-    assert rig.reloader.prod()
-    assert not rig.reloader.prod()
+    assert rig.reloader.prod(KID)
+    assert not rig.reloader.prod(KID)
 
 
 async def test_unknown_key_wakes_the_reloader(rig: Rig) -> None:
@@ -447,7 +451,7 @@ async def test_unknown_key_wakes_the_reloader(rig: Rig) -> None:
         tasks.start_soon(rig.reloader.run)
         await anyio.sleep(1)
         rig.promote()
-        rig.reloader.prod()
+        rig.reloader.prod(KID)
         await rig.news()
         tasks.cancel_scope.cancel()
     assert rig.triggers == ["unknown_key"]
@@ -459,7 +463,7 @@ async def test_unknown_key_on_another_thread_waits_for_the_next_poll(rig: Rig) -
         tasks.start_soon(rig.reloader.run)
         await anyio.sleep(1)
         rig.promote()
-        assert await to_thread.run_sync(rig.reloader.prod)
+        assert await to_thread.run_sync(rig.reloader.prod, KID)
         await rig.news()
         tasks.cancel_scope.cancel()
     assert rig.triggers == ["poll"]
@@ -480,7 +484,7 @@ async def test_inline_an_unknown_key_makes_the_next_request_look(rig: Rig) -> No
     rig.promote()
     await rig.reloader.look_if_due()
     assert rig.adopted == []
-    rig.reloader.prod()
+    rig.reloader.prod(KID)
     await rig.reloader.look_if_due()
     assert rig.triggers == ["unknown_key"]
 
@@ -492,7 +496,7 @@ async def test_unknown_key_after_the_host_has_gone(rig: Rig) -> None:
         await anyio.sleep(1)
         tasks.cancel_scope.cancel()
     rig.promote()
-    assert rig.reloader.prod()
+    assert rig.reloader.prod(KID)
     await rig.reloader.look_if_due()
     assert rig.triggers == ["unknown_key"]
 

@@ -287,7 +287,7 @@ REST = (key(3, RETIRED, retired=NOW), key(4, REVOKED))
         (_next(*OLD.keys, generation=7), []),
         (_next(key(1), key(2, STAGED), *REST, generation=7), [("C2", None)]),
         (_next(key(1, RETIRED), key(2, STAGED), *REST, key(5)), [("C1", "k5")]),
-        (_next(key(1, RETIRED), key(2, STAGED), key(3, RETIRED, retired=NOW), key(4)), [("C1", "k4")]),
+        (_next(key(1, RETIRED), key(2, STAGED), key(3, RETIRED, retired=NOW), key(4)), [("C1", "k4"), ("E1", "k4")]),
         (_next(key(2), *REST), [("C1", "k1")]),
         (_next(key(5)), [("C1", "k5"), ("C1", "k1"), ("C1", "k2"), ("C3", "k3")]),
         (_next(key(1), *REST), [("C1", "k2")]),

@@ -195,6 +195,19 @@ def test_sealed_messages_open(plaintext: bytes, aad: bytes) -> None:
         assert Xaes256Gcm(bytes(32)).encrypt(nonce, plaintext, aad) == ciphertext
 
 
+def test_opens_behind_something_else() -> None:
+    """What is sealed opens where it stands, in the epoch it was sealed in and after it; nothing short is taken."""
+    cipher = Xaes256Gcm(bytes(KEY_SIZE))
+    sealed = cipher.seal(b"plain", b"aad")
+    for opener in (cipher, Xaes256Gcm(bytes(KEY_SIZE))):
+        assert opener.open(b"front" + sealed, 5, b"aad") == opener.open(sealed, 0, b"aad") == b"plain"
+        for wrong in (b"fron" + sealed, b"front" + sealed[:-1], b"front" + sealed[:NONCE_SIZE]):
+            with pytest.raises(InvalidTag):
+                opener.open(wrong, 5, b"aad")
+    with pytest.raises(ValueError, match="24 octets"):
+        cipher.open(b"short", 0, b"")
+
+
 def test_nonces_come_from_the_operating_system(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every octet of a nonce is drawn from ``os.urandom``: 24 at the start of an epoch, 12 for each message."""
     asked: list[int] = []
