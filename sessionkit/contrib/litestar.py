@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel
 
+from sessionkit import health
 from sessionkit.backend.backend import SCOPE_KEY, SessionBackend, system_clock
 from sessionkit.config import SessionConfig
 from sessionkit.contrib import extra
@@ -30,7 +31,9 @@ from sessionkit.middleware import SessionMiddleware
 from sessionkit.session import Session
 
 with extra("litestar"):
+    from litestar import asgi
     from litestar.datastructures import MutableScopeHeaders
+    from litestar.exceptions import NotFoundException
     from litestar.middleware.base import AbstractMiddleware, DefineMiddleware
     from litestar.middleware.session.base import BaseBackendConfig, BaseSessionBackend
     from litestar.middleware.session.base import SessionMiddleware as LitestarSessionMiddleware
@@ -254,9 +257,21 @@ class SessionPlugin(InitPlugin):
         self.config = config
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """Put the actor around all else that the lifespan holds: it starts first and stops last."""
+        """Put the actor around all else that the lifespan holds, and give ``health_path`` a route if it is set.
+
+        Middleware of Litestar's sees routes alone.
+        """
         app_config.lifespan.insert(0, self._host)
+        settings = self.config.sessions.config
+        if settings.health_path is not None:
+            own = {settings.exclude_opt_key: True, "exclude_from_auth": True}
+            app_config.route_handlers.append(asgi(settings.health_path, opt=own, copy_scope=False)(self._health))
         return app_config
+
+    async def _health(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - by these names Litestar calls
+        if scope["type"] != "http":
+            raise NotFoundException
+        await health.answer(self.config.sessions.service, scope, send)
 
     @asynccontextmanager
     async def _host(self, app: Litestar) -> AsyncIterator[None]:

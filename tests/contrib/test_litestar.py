@@ -182,6 +182,22 @@ async def test_an_error_at_start_comes_out_as_it_is() -> None:
     assert [line["event"] for line in log.lines if line["category"] == "actor"] == ["actor.started", "actor.stopped"]
 
 
+@pytest.mark.parametrize("everywhere", [True, False])
+async def test_health_page(*, everywhere: bool) -> None:
+    """The page that the settings ask for is there, whether the middleware is on the application or on one router."""
+    config = sessions(health_path="/-/sessions")
+    router = Router("/in", route_handlers=[visit], middleware=[config.middleware])
+    options: dict[str, Any] = {"openapi_config": None, "logging_config": None, "plugins": [config.plugin]}
+    app: Any = make(config, visit) if everywhere else Litestar([router], **options)
+    client = AsgiClient(app)
+    async with client.lifespan():
+        response = await client.get("/-/sessions")
+        assert response.status == 200
+        assert "running" in response.text
+        async with client.websocket("/-/sessions") as socket:
+            assert not socket.accepted
+
+
 # --- encoders ---------------------------------------------------------------------------------------------------------
 
 
