@@ -175,6 +175,8 @@ class SessionService:
         Raises:
             ActorError: if it cannot be answered.
         """
+        if self._next_takeover != math.inf and self._clock() >= self._next_takeover:
+            self._tell_takeover()
         answered = self._actor.answer_now(message)
         if answered is None:
             return None
@@ -189,7 +191,7 @@ class SessionService:
         Raises:
             ActorError: if it cannot be answered now.
         """
-        if self._clock() >= self._next_takeover:
+        if self._next_takeover != math.inf and self._clock() >= self._next_takeover:
             self._tell_takeover()
         if self._actor.state in _UNHOSTED:
             reply = await self._ask_inline(message)

@@ -160,6 +160,7 @@ def test_rollback(command: Command, tmp_path: Path) -> None:
     first, second = Keyring.load(command.path).keys
     refused = command.keyring("rollback")
     assert (refused.status, "no retired key is known" in refused.err) == (1, True)
+    command.clock.advance(1)
     command.keyring("promote")
     before = tmp_path / "before.yaml"
     before.write_bytes(command.path.read_bytes())
