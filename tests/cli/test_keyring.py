@@ -171,7 +171,7 @@ def test_rollback(command: Command, tmp_path: Path) -> None:
     assert command("keyring", "check", str(before), str(command.path)).status == 0
     command.keyring("promote")
     assert Keyring.load(command.path).active(command.clock.now).kid == second.kid
-    assert f"key {first.kid} ({first.label}) seals again." in command.keyring("rollback", first.label).out
+    assert f"key {first.kid} ({first.label}) seals again" in command.keyring("rollback", first.label).out
 
 
 @pytest.mark.parametrize("way", ["env", "file", "command"])
