@@ -69,9 +69,8 @@ _OVER_TIME = {
     "session.expired": "expired",
 }
 
-_WRITING = frozenset(
-    {"session.created", "session.regenerated", "session.renewed", "session.rekeyed", "session.updated"}
-)
+_WRITING = frozenset({"session.created", "session.regenerated", "session.renewed", "session.rekeyed"})
+"""Those of them that sealed a cookie, as ``session.updated`` does besides."""
 
 SESSION_SERIES = tuple(_OVER_TIME.values())
 """Series of ``Findings.sessions_over_time``."""
@@ -117,15 +116,20 @@ class Survey:
             self._later += 1
             return
         self.usage.add(event)
-        if name in _OVER_TIME:
-            self._sessions.add(_OVER_TIME[name], when)
-        if name in _WRITING:
-            self._written.add(event["kid"], when)
+        series = _OVER_TIME.get(name)
+        if series is not None:
+            self._sessions.add(series, when)
+            if name in _WRITING:
+                self._written.add(event["kid"], when)
+            self._events[name] += 1
+            return  # nearly all lines of a long log end here
         if name == "audit.summary":
             self._summed(event)
             return
         self._events[name if name in CATALOGUE else OTHERS] += 1
-        if name in _REFUSING:
+        if name == "session.updated":
+            self._written.add(event["kid"], when)
+        elif name in _REFUSING:
             self._refuse(name, event, 1, summed=0)
             self._refusals.add(_reason(name, event), when)
         elif name == "audit.overflow":

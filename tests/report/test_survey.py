@@ -404,6 +404,8 @@ def test_the_course_of_traffic_comes_from_tallies_where_they_show_it() -> None:
     short = rotated("A", "B")
     assert findings(short).basis is Basis.WRITTEN
     assert findings(short).keys_over_time.totals() == {OLD: 2}
+    short(events.SessionUpdated(session_ref=ref("A"), kid=NEW, size=9, chunks=1))
+    assert findings(short).keys_over_time.totals() == {OLD: 2, NEW: 1}
     book = Book()
     for _ in range(20):
         book.clock.advance(60)
