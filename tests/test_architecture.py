@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "backend.actor",
             "backend.lifecycle",
             "backend.mailbox",
+            "backend.parking",
             "exclude",
             "headers",
             "session",
@@ -45,7 +46,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 """From the bottom up. A name stands for its module or package; the longest name that fits decides."""
 
-GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox"})
+GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox", "backend.parking"})
 """The actor knows nothing of sessions: these may import one another, the exceptions and anyio."""
 
 FOREIGN: dict[str, frozenset[str]] = {
@@ -53,6 +54,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "audit.reading": frozenset({"pydantic_core"}),
     "backend.actor": frozenset({"anyio"}),
     "backend.mailbox": frozenset({"anyio"}),
+    "backend.parking": frozenset({"trio"}),
     "backend.service": frozenset({"anyio"}),
     "cli": frozenset({"filelock", "rich", "typer"}),
     "config": frozenset({"pydantic"}),
@@ -73,7 +75,9 @@ FOREIGN: dict[str, frozenset[str]] = {
 }
 """What a module may import from outside the standard library. A package's name stands for all its modules."""
 
-SHELL = frozenset({"audit.log", "backend.actor", "backend.mailbox", "backend.service", "keyring.reloader"})
+SHELL = frozenset(
+    {"audit.log", "backend.actor", "backend.mailbox", "backend.parking", "backend.service", "keyring.reloader"}
+)
 """Modules within the core's packages that are not core."""
 
 

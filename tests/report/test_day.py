@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import jq
 import pytest
-from audit_day.day import ATTACKERS, DAY, LAGGING_AT, MIDNIGHT, REASONS, Day, Plan, Truth
-from audit_day.judge import judge, judge_lagging
 from typer.testing import CliRunner
 
+from audit_day.day import ATTACKERS, DAY, LAGGING_AT, MIDNIGHT, REASONS, Day, Plan, Truth
+from audit_day.judge import judge, judge_lagging
 from sessionkit.cli.app import app
 from sessionkit.report.findings import shown
 from tests.test_architecture import ROOT
