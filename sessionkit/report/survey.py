@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from sessionkit.audit.events import CATALOGUE
 from sessionkit.audit.fleet import prunable_at
 from sessionkit.audit.usage import Usage
+from sessionkit.keyring.keyring import Policy
+from sessionkit.keyring.succession import kept
 from sessionkit.report.findings import (
     Basis,
     Findings,
@@ -425,16 +427,16 @@ class _Judged:
     def allowed_at(self) -> float:
         """Return from when on a retired or revoked key may go: C3 of ``keyring.rotation``; ``inf`` if nothing tells."""
         if self.state == "revoked":
-            return self.states["revoked"] + self.propagation + self.lifetime + self.skew
+            return self.states["revoked"] + kept(Policy(self.propagation, self.skew, self.lifetime))
         known = None if self.ring is None else self.ring.find(self.use.kid)
         if self.ring is not None and known is not None:
             gone = prunable_at(self.ring, known, self.use) or inf
         else:
-            kept = self.lifetime + self.skew
-            gone = max(self.use.last_sealed or 0.0, self.states.get("retired", 0.0)) + kept
+            life = self.lifetime + self.skew
+            gone = max(self.use.last_sealed or 0.0, self.states.get("retired", 0.0)) + life
             gone = max(gone, self.use.prune_after or 0.0)
             if self.use.last_opened is not None and self.use.last_opened >= gone:
-                gone = self.use.last_opened + kept  # by somebody whose log is missing: as in ``audit.fleet``
+                gone = self.use.last_opened + life  # by somebody whose log is missing: as in ``audit.fleet``
         return max(gone, self.depends_until or 0.0)
 
     @property
