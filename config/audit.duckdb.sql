@@ -192,7 +192,7 @@ allowed AS (
         kid,
         state,
         CASE state
-            WHEN 'revoked' THEN revoked + propagation + kept
+            WHEN 'revoked' THEN revoked + propagation + skew + kept
             ELSE greatest(
                 -- Opened after its last session should have ended: sealed by somebody whose log is missing.
                 CASE WHEN last_opened >= gone THEN last_opened + kept ELSE gone END,

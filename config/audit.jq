@@ -175,7 +175,7 @@ def pruning($moment):
       select(.state | IN("retired", "revoked"))
       | ([([.sealed, .retired] | max) + $kept, .prune_after] | max) as $gone
       | (
-          if .state == "revoked" then .revoked + propagation + $kept
+          if .state == "revoked" then .revoked + propagation + skew + $kept
           # Opened after its last session should have ended: sealed by somebody whose log is missing.
           else [if .opened != null and .opened >= $gone then .opened + $kept else $gone end, $until[.kid]] | max
           end

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from audit_day.day import DAY, LAGGING_AT, MIDNIGHT, POLICY
 from sessionkit.keyring import rotation
 from sessionkit.keyring.key import KeyState
+from sessionkit.keyring.succession import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -100,7 +101,7 @@ def _prunable(keys: Mapping[str, Any], truth: Truth) -> Iterator[Verdict]:
             # The ring's own date holds as well: a log cannot prove that nobody else has sealed.
             allowed = max(rotation.prunable_at(truth.ring, key) or 0.0, truth.last_sealed[key.kid] + BOUND)
         elif key.state is KeyState.REVOKED:
-            allowed = (key.revoked or 0.0) + POLICY.propagation + BOUND
+            allowed = (key.revoked or 0.0) + kept(POLICY)
         else:
             yield Verdict(3, f"prune {key.label}", told["safe"] == "no" and told["allowed_at"] is None, told["safe"])
             continue

@@ -186,6 +186,8 @@ class SessionService:
         Raises:
             ActorError: if it cannot be answered.
         """
+        if self._next_takeover != math.inf and self._clock() >= self._next_takeover:
+            self._tell_takeover()
         answered = self._actor.answer_now(message)
         if answered is None:
             return None
@@ -200,7 +202,7 @@ class SessionService:
         Raises:
             ActorError: if it cannot be answered now.
         """
-        if self._clock() >= self._next_takeover:
+        if self._next_takeover != math.inf and self._clock() >= self._next_takeover:
             self._tell_takeover()
         if self._actor.state in _UNHOSTED:
             reply = await self._ask_inline(message)

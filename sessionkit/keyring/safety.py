@@ -336,7 +336,7 @@ def _backdated(publish: Publish, key: Key, then: Key, retired: float) -> Iterato
             then,
             "C3",
             f"key {then.label!r} would count as retired since before it stopped sealing, and be pruned too early",
-            "Write the time at which it stops sealing as its `retired`.",
+            "Write the time at which it stops sealing as its `retired`, and leave `prune_after` out.",
         )
 
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from sessionkit.audit.events import CATALOGUE
 from sessionkit.audit.fleet import prunable_at
 from sessionkit.audit.usage import Usage
+from sessionkit.keyring.keyring import Policy
+from sessionkit.keyring.succession import kept
 from sessionkit.report.findings import (
     Basis,
     Findings,
@@ -69,9 +71,8 @@ _OVER_TIME = {
     "session.expired": "expired",
 }
 
-_WRITING = frozenset(
-    {"session.created", "session.regenerated", "session.renewed", "session.rekeyed", "session.updated"}
-)
+_WRITING = frozenset({"session.created", "session.regenerated", "session.renewed", "session.rekeyed"})
+"""Those of them that sealed a cookie, as ``session.updated`` does besides."""
 
 SESSION_SERIES = tuple(_OVER_TIME.values())
 """Series of ``Findings.sessions_over_time``."""
@@ -117,15 +118,20 @@ class Survey:
             self._later += 1
             return
         self.usage.add(event)
-        if name in _OVER_TIME:
-            self._sessions.add(_OVER_TIME[name], when)
-        if name in _WRITING:
-            self._written.add(event["kid"], when)
+        series = _OVER_TIME.get(name)
+        if series is not None:
+            self._sessions.add(series, when)
+            if name in _WRITING:
+                self._written.add(event["kid"], when)
+            self._events[name] += 1
+            return  # nearly all lines of a long log end here
         if name == "audit.summary":
             self._summed(event)
             return
         self._events[name if name in CATALOGUE else OTHERS] += 1
-        if name in _REFUSING:
+        if name == "session.updated":
+            self._written.add(event["kid"], when)
+        elif name in _REFUSING:
             self._refuse(name, event, 1, summed=0)
             self._refusals.add(_reason(name, event), when)
         elif name == "audit.overflow":
@@ -421,16 +427,16 @@ class _Judged:
     def allowed_at(self) -> float:
         """Return from when on a retired or revoked key may go: C3 of ``keyring.rotation``; ``inf`` if nothing tells."""
         if self.state == "revoked":
-            return self.states["revoked"] + self.propagation + self.lifetime + self.skew
+            return self.states["revoked"] + kept(Policy(self.propagation, self.skew, self.lifetime))
         known = None if self.ring is None else self.ring.find(self.use.kid)
         if self.ring is not None and known is not None:
             gone = prunable_at(self.ring, known, self.use) or inf
         else:
-            kept = self.lifetime + self.skew
-            gone = max(self.use.last_sealed or 0.0, self.states.get("retired", 0.0)) + kept
+            life = self.lifetime + self.skew
+            gone = max(self.use.last_sealed or 0.0, self.states.get("retired", 0.0)) + life
             gone = max(gone, self.use.prune_after or 0.0)
             if self.use.last_opened is not None and self.use.last_opened >= gone:
-                gone = self.use.last_opened + kept  # by somebody whose log is missing: as in ``audit.fleet``
+                gone = self.use.last_opened + life  # by somebody whose log is missing: as in ``audit.fleet``
         return max(gone, self.depends_until or 0.0)
 
     @property

@@ -404,6 +404,18 @@ async def test_takeover_by_time_is_told_on_time() -> None:
     assert told["kid"] == key(2).kid
 
 
+async def test_takeover_by_time_is_told_by_the_next_request_hosted(in_place: bool) -> None:
+    """The request that finds it need not wait for the timer, whichever way it is answered."""
+    bench = Bench(SOON, in_place=in_place)
+    async with bench.service.host():
+        bench.clock.advance(60)
+        if in_place:
+            assert isinstance(bench.service.answer_now(Inspect()), Inspected)
+        else:
+            await bench.save()
+        assert scheduled(bench) == TAKEN_OVER
+
+
 async def test_takeover_by_time_is_told_by_the_next_request_inline() -> None:
     """Without a host the request that finds it tells it, before anything is sealed under the key; later ones do not."""
     bench = Bench(SOON)

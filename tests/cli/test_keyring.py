@@ -160,6 +160,7 @@ def test_rollback(command: Command, tmp_path: Path) -> None:
     first, second = Keyring.load(command.path).keys
     refused = command.keyring("rollback")
     assert (refused.status, "no retired key is known" in refused.err) == (1, True)
+    command.clock.advance(1)
     command.keyring("promote")
     before = tmp_path / "before.yaml"
     before.write_bytes(command.path.read_bytes())
@@ -170,7 +171,7 @@ def test_rollback(command: Command, tmp_path: Path) -> None:
     assert command("keyring", "check", str(before), str(command.path)).status == 0
     command.keyring("promote")
     assert Keyring.load(command.path).active(command.clock.now).kid == second.kid
-    assert f"key {first.kid} ({first.label}) seals again." in command.keyring("rollback", first.label).out
+    assert f"key {first.kid} ({first.label}) seals again" in command.keyring("rollback", first.label).out
 
 
 @pytest.mark.parametrize("way", ["env", "file", "command"])

@@ -201,7 +201,7 @@ def test_a_keyring_file_tells_policy_and_labels() -> None:
     found = findings(book, ring=published)
     assert (found.lifetime, found.lifetime_from, found.skew) == (2000, "keyring", 5)
     assert key(found, old).label == "key 0"
-    assert key(found, old).pruning.allowed_at == NOW + 60 + 2000 + 5
+    assert key(found, old).pruning.allowed_at == NOW + 60 + 5 + 2000 + 5
     book(used(old, "retired", sealed=1, last_sealed=NOW + 400, ring="d2", generation=2))
     assert key(findings(book, ring=published), old).pruning.allowed_at == NOW + 400 + 2000 + 5
 
@@ -239,7 +239,7 @@ def pruning_of(state: str, kind: type[Any] | None = None, at: float = NOW, **fie
 
 def test_a_revoked_key_stays_as_long() -> None:
     """Its entry tells ``revoked`` from ``unknown_key`` until its last cookie has ended."""
-    allowed = NOW + 300 + LIFE + SKEW
+    allowed = NOW + 300 + SKEW + LIFE + SKEW
     early, late = (pruning_of("revoked", events.KeyRevoked, at) for at in (allowed - 1, allowed))
     assert (early.safe, early.allowed_at) == (Safety.NO, allowed)
     assert "opens nothing any more" in early.why[0]
@@ -404,6 +404,8 @@ def test_the_course_of_traffic_comes_from_tallies_where_they_show_it() -> None:
     short = rotated("A", "B")
     assert findings(short).basis is Basis.WRITTEN
     assert findings(short).keys_over_time.totals() == {OLD: 2}
+    short(events.SessionUpdated(session_ref=ref("A"), kid=NEW, size=9, chunks=1))
+    assert findings(short).keys_over_time.totals() == {OLD: 2, NEW: 1}
     book = Book()
     for _ in range(20):
         book.clock.advance(60)
