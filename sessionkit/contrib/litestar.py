@@ -29,6 +29,7 @@ from sessionkit.exceptions import ConfigurationError
 from sessionkit.keyring.reloader import watch_folder
 from sessionkit.middleware import SessionMiddleware
 from sessionkit.session import Session
+from sessionkit.yamlfile import discreet
 
 with extra("litestar"):
     from litestar import asgi
@@ -169,6 +170,7 @@ class CookieBackendConfig(BaseBackendConfig[CookieBackend]):
 
     _backend_class = CookieBackend
 
+    @discreet
     def __init__(
         self,
         keyring: Keyring | str | PathLike[str] | bytes | None = None,

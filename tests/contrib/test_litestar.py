@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,8 +103,12 @@ def test_an_exclude_of_code_is_no_pattern_for_litestar() -> None:
 
 def test_a_secret_is_pointed_to_the_keyring() -> None:
     """Who leaves the reference's argument in place is told what took its place, not shown it."""
-    with pytest.raises(ConfigurationError, match="secret: is what the keyring has taken the place of"):
-        CookieBackendConfig(secret=secret(1))
+    with pytest.raises(ConfigurationError, match="secret: is what the keyring has taken the place of") as caught:
+        CookieBackendConfig(secret=b"not to be shown, not to be shown")
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    inside = [frame for frame in told.stack if "/sessionkit/" in Path(frame.filename).as_posix()]
+    assert inside
+    assert "not to be shown" not in str([frame.locals for frame in inside])
 
 
 def test_a_configuration_and_settings_exclude_each_other() -> None:
