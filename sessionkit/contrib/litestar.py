@@ -11,7 +11,7 @@ Rules of this file:
   ``SessionAuth``, the test client's helpers) lead to the one middleware of this package; nothing of it is done again
   here.
 * Litestar makes a middleware for each route. All those of one configuration share one service, so one actor.
-* What Litestar says of an application is asked when it is complete: as its lifespan begins, or with its first request.
+* What Litestar says of an application is asked when it is complete: with its first request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sessionkit.session import Session
 from sessionkit.yamlfile import discreet
 
 with extra("litestar"):
-    from litestar import asgi
+    from litestar import Litestar, asgi
     from litestar.datastructures import MutableScopeHeaders
     from litestar.exceptions import NotFoundException
     from litestar.middleware.base import AbstractMiddleware, DefineMiddleware
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
-    from litestar import Litestar
     from litestar.config.app import AppConfig
     from litestar.connection import ASGIConnection
     from litestar.types import ASGIApp, Message, Receive, Scope, ScopeSession, Send
@@ -97,6 +96,9 @@ class CookieBackend(BaseSessionBackend["CookieBackendConfig"]):
             SerializationError: if a value cannot be stored.
             SessionTooLargeError: if it needs more cookies than allowed.
         """
+        app = connection.scope.get("litestar_app")
+        if isinstance(app, Litestar):  # the test client may speak to something around it
+            self.config.adopt(app)
         made: dict[str, Any] = {}
         await self.core.store_in_message(scope_session, made, _scope(connection))
         # In place: the test client keeps a reference to the list.
@@ -276,8 +278,7 @@ class SessionPlugin(InitPlugin):
         await health.answer(self.config.sessions.service, scope, send)
 
     @asynccontextmanager
-    async def _host(self, app: Litestar) -> AsyncIterator[None]:
-        self.config.adopt(app)
+    async def _host(self, app: Litestar) -> AsyncIterator[None]:  # noqa: ARG002 - Litestar hands it over
         service = self.config.sessions.service
         async with nullcontext() if service.hosted else service.host():  # hosted: by another application
             yield

@@ -330,6 +330,24 @@ def test_session_helpers_of_the_test_client() -> None:
         assert client.get("/").json() == client.get_session_data() == {"n": 5, "long": "x" * 8000}
 
 
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_session_helpers_know_the_applications_encoders(*, wrapped: bool) -> None:
+    """What the application can store a test can put in before the first request; not through what hides it."""
+    config = sessions()
+    app = make(config, read, type_encoders={Point: lambda _: [1, 2]})
+
+    async def around(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    client: Any = TestClient(around if wrapped else app, session_config=config)
+    if wrapped:
+        with pytest.raises(SerializationError):
+            client.set_session_data({"point": Point()})
+        client.get("/")
+    client.set_session_data({"point": Point()})
+    assert client.get("/").json() == {"point": [1, 2]}
+
+
 def test_session_helpers_refuse_what_cannot_be_stored() -> None:
     """A value that no session can hold is an error of the helper, with its place."""
     config = sessions()
