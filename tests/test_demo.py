@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -213,8 +214,11 @@ def test_rotation_under_load(tmp_path: Path) -> None:
     """Two workers, a real rotation through the command line, and not one session lost."""
     process = run("--seconds", "10", "--browsers", "12", "--rotations", "1", folder=tmp_path / "demo")
     text, _ = process.communicate(timeout=120)
-    assert text.endswith("sessions lost 0, errors 0\n"), text
+    assert "\nsessions lost 0, errors 0\n" in text, text
     assert process.returncode == 0, text
+    subprocess.run(shlex.split(text.splitlines()[-1]), check=True, capture_output=True)
+    page = (tmp_path / "demo" / "report.html").read_text("utf-8")
+    assert all(key.kid in page for key in Keyring.load(tmp_path / "demo" / "keyring.yaml"))
     assert "rotation 1:" in text
     assert "1; 2 processes run the last ring" in text
     assert re.search(r"re-encrypted +[1-9][0-9]*, of these backwards 0", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from rotation_demo.report import Audit, summary
 from rotation_demo.rotation import Plan, Rotations
-from rotation_demo.worker import AUDIT_VARIABLE, KEYRING_VARIABLE
+from rotation_demo.worker import AUDIT_KEY_VARIABLE, AUDIT_VARIABLE, KEYRING_VARIABLE
 from rotation_shop.browser import Browser, connections
 from rotation_shop.command import Failed, command
 from rotation_shop.screen import Screen
@@ -66,7 +67,11 @@ class Stage:
 
     def serve(self, port: int) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Run the shop while the context lasts."""
-        variables = {KEYRING_VARIABLE: str(self.keyring), AUDIT_VARIABLE: str(self.audit)}
+        variables = {
+            KEYRING_VARIABLE: str(self.keyring),
+            AUDIT_VARIABLE: str(self.audit),
+            AUDIT_KEY_VARIABLE: os.urandom(32).hex(),
+        }
         return serve(uvicorn("rotation_demo.worker", port, WORKERS), variables, self.log)
 
 

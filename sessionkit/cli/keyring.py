@@ -295,7 +295,7 @@ def prune(
         names = list(keys or ())
         if usage is not None and not force:
             fleet.refuse_laggards(before, usage, moment, live_within)
-            names = fleet.drained(before, usage, moment, names)
+            names = fleet.drained(rotation.settle(before, moment), usage, moment, names)
         ring = rotation.prune(before, moment, names, force=force)
         editor.publish(ring)
     gone = [key.kid for key in before.keys if ring.find(key.id) is None]

@@ -175,7 +175,7 @@ def test_broken_lines_are_located_and_nothing_more(command: Command, log: str) -
     done = command("audit", "report", log, *AT)
     assert done.status == 0
     assert "1 lines of others, 1 broken lines." in done.out
-    assert "audit.jsonl:" in done.out
+    assert "audit.jsonl:" in done.out.replace("\n", "")  # wherever a long path is broken
     assert command("audit", "report", log, "--json", *AT).facts["lines"]["broken"] == 1
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessionkit.cli.output import console
 from sessionkit.cli.timeline import Chart, Event, Lane, Mark, Span, lay_out, ticks
 from sessionkit.cli.timeline_svg import render
 from sessionkit.cli.timeline_text import draw
@@ -43,7 +44,7 @@ EVERYTHING = ring(
     key(5, "spare", STAGED, created=-1),
     key(4, "2026-12 with a long label", STAGED, created=-10, activates=30),
     key(3, "2026-11", ACTIVE, created=-100, activates=-10),
-    key(2, "2026-09", RETIRED, created=-130, activates=-100, retired=-10, prune_after=4 + 600 / DAY),
+    key(2, "2026-09", RETIRED, created=-130, activates=-100, retired=-10, prune_after=4 + 900 / DAY),
     key(1, "2026-08", REVOKED, created=-160, activates=-130, revoked=-100),
 )
 
@@ -97,8 +98,8 @@ def test_the_life_of_every_key() -> None:
         "spare": [("staged", -1)],
     }
     retired = lay_out(EVERYTHING, NOW).lanes[1]
-    assert [(span.end - NOW) / DAY for span in retired.spans] == [-100, -10, 0, 4 + 600 / DAY]
-    assert retired.marks == (Mark(Event.PRUNABLE, NOW + 4 * DAY + 600),)
+    assert [(span.end - NOW) / DAY for span in retired.spans] == [-100, -10, 0, 4 + 900 / DAY]
+    assert retired.marks == (Mark(Event.PRUNABLE, NOW + 4 * DAY + 900),)
 
 
 def test_a_key_that_took_over_by_its_time() -> None:
@@ -312,7 +313,7 @@ def test_the_svg_stands_alone() -> None:
     assert all(name in named for name in (root.get("aria-labelledby") or "?").split())
     described = named["description"].text or ""
     assert "Key 2026-09 (" in described
-    assert "retired from 2027-01-05T08:00:00Z, may be pruned from 2027-01-19T08:10:00Z." in described
+    assert "retired from 2027-01-05T08:00:00Z, may be pruned from 2027-01-19T08:15:00Z." in described
     assert "prefers-color-scheme: dark" in text
     assert {f"fill-{state}" for state in KeyState} <= set(named)
     assert not {element.tag.removeprefix(SVG) for element in root.iter()} & {
@@ -385,10 +386,10 @@ def test_the_command_draws_over_nothing_else(command: Command) -> None:
     assert "cannot be written (No such file or directory)" in done.facts["refused"]
 
 
-@pytest.mark.parametrize("columns", ["60", "120"])
-def test_the_command_fits_the_terminal(command: Command, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("columns", [60, 120])
+def test_the_command_fits_the_terminal(command: Command, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chart is as wide as the terminal."""
-    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(console, "_width", columns)  # it may have read COLUMNS when it was made, and reads it no more
     command.keyring("init")
     chart = command.keyring("timeline").out.partition("\n\n")[0].splitlines()
-    assert max(map(len, chart)) == int(columns)
+    assert max(map(len, chart)) == columns
