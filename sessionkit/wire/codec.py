@@ -305,7 +305,9 @@ class Codec:
         if flags & ~_KNOWN_FLAGS:
             return _Refused(RejectReason.UNSUPPORTED_VERSION, parts, key)
         record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, bool(flags & _REMEMBER))
-        if record.issued > now + self._skew:
+        latest = now + self._skew
+        # Cookies hold whole milliseconds, rounded: half of one ahead of the very clock that sealed it is no difference.
+        if record.issued > latest and issued > _milliseconds(latest):
             return _Refused(RejectReason.NOT_YET_VALID, parts, key, record, delta=record.issued - now)
         deadline, absolute = self._deadline(record)
         if now >= deadline:

@@ -62,6 +62,17 @@ def _loaded(received: object) -> Loaded:
     return received
 
 
+@pytest.mark.parametrize("part", [0.0004, 0.0005, 0.0006, 0.0009, 0.1236])
+def test_what_one_clock_sealed_it_opens_at_once(part: float) -> None:
+    """Where no skew is granted, half a millisecond of rounding does not make a cookie one of the future."""
+    codec = _codec(Keyring([KEY], policy=Policy(skew=0)))
+    record = Record(bytes(range(16)), NOW + part, 0, NOW + part, remember=True)
+    cookies = _cookies(codec, record=record)
+    assert isinstance(codec.load(cookies, NOW + part), Loaded)
+    refused = _refused(codec.load(cookies, NOW + part - 0.0021))
+    assert refused.reason is RejectReason.NOT_YET_VALID
+
+
 def test_a_round_trip() -> None:
     """What was sealed comes back: values, id, times to the millisecond, flags, and which key it came under."""
     codec = _codec()
