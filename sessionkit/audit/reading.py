@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sessionkit.audit.events import Event
 
-__all__ = ["MAX_LINE", "Broken", "Lines", "LogParser", "LogReader"]
+__all__ = ["MAX_LINE", "Broken", "Lines", "LogParser", "LogReader", "seconds"]
 
 MAX_LINE = 1 << 20
 """Octets of a line at most. Ours have some 400; a file without line breaks must not fill the memory."""
@@ -52,6 +52,11 @@ _MARK = b'sessionkit"'
 """In every line of ours, as the value of ``component``. No JSON writer escapes a letter."""
 
 _GZIP = b"\x1f\x8b"
+
+_NUMBERS = frozenset({int, float})
+_NUMBER_LIMIT = 1 << 63
+"""What no count, size or span of ours comes near. Beyond, sums and averages would end in an ``OverflowError``; NaN is on
+neither side of it."""
 
 _LATEST = 253_402_300_800.0
 """Unix seconds at which years get five digits: the end of what ISO 8601 and ``datetime`` can say."""
@@ -337,7 +342,7 @@ def _checked(event: dict[str, Any]) -> dict[str, Any]:
     name = event.get("event") or event.get("message") or event.get("msg")
     if type(name) is not str:
         raise _UnreadableError("has no name of an event")
-    when = _seconds(event.get("timestamp"))
+    when = seconds(event.get("timestamp"))
     if when is None:
         raise _UnreadableError("has no time that can be understood")
     if type(event.get("instance")) is not str:
@@ -349,25 +354,28 @@ def _checked(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-def _seconds(value: object) -> float | None:
-    """Return a timestamp as Unix seconds. One without an offset is taken for UTC, as all of ours are."""
+def seconds(value: object) -> float | None:
+    """Return a time in a line as Unix seconds, ``None`` if it is none, or none from 1970 on that can be shown again.
+
+    One without an offset is taken for UTC, as all of ours are.
+    """
     if type(value) is str:
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
             return None
-        seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        found = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     elif type(value) in {int, float}:
-        seconds = cast("float", value)
+        found = cast("float", value)
     else:
         return None
-    return float(seconds) if 0 <= seconds < _LATEST else None
+    return float(found) if 0 <= found < _LATEST else None
 
 
 class _Shape:
     """The fields of one kind of event with the JSON types they may have, and whether they must be there."""
 
-    __slots__ = ("_fields", "_fitting", "_names")
+    __slots__ = ("_fields", "_fitting", "_names", "_numbers")
 
     def __init__(self, kind: type[Event]) -> None:
         hints = get_type_hints(kind)
@@ -375,10 +383,15 @@ class _Shape:
             (field.name, _json_types(hints[field.name]), field.default is MISSING) for field in fields(kind)
         ]
         self._names = tuple(name for name, _, _ in self._fields)
+        self._numbers = tuple(name for name, allowed, _ in self._fields if not allowed.isdisjoint({int, float}))
         self._fitting: set[tuple[type, ...]] = set()
 
     def misfit(self, event: dict[str, Any]) -> str | None:
         """Return the first field of an event that is not as it must be."""
+        for name in self._numbers:
+            number = event.get(name)
+            if type(number) in _NUMBERS and not -_NUMBER_LIMIT < number < _NUMBER_LIMIT:
+                return name
         # Nearly all events of a kind have the same types: looking those up costs a fifth of looking at each.
         types = tuple(map(type, map(event.get, self._names)))
         if types in self._fitting:

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import inf
 from sys import intern
 from typing import TYPE_CHECKING, Any
+
+from sessionkit.audit.reading import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -110,7 +111,7 @@ class KeyUse:
         label = event.get("label")
         if label is not None and (event["timestamp"], label) > (self._labelled, self.label or ""):
             self.label, self._labelled = label, event["timestamp"]
-        if (prune_after := _moment(event.get("prune_after"))) is not None:
+        if (prune_after := seconds(event.get("prune_after"))) is not None:
             self.prune_after = max(prune_after, self.prune_after or 0.0)
 
     def sealed_at(self, when: float) -> None:
@@ -323,7 +324,7 @@ class Usage:
 
     def _written(self, event: Event) -> None:
         when, kid = event["timestamp"], intern(event["kid"])  # one string a key, not one a session
-        until = _moment(event.get("expires_at"))
+        until = seconds(event.get("expires_at"))
         if until is None:
             until = when
         elif until - when > self.lifetime:
@@ -380,21 +381,10 @@ class Usage:
         use.sealed += event["sealed"]
         use.rekeyed_from += event["rekeyed_from"]
         use.failed += event["failed"]
-        if (opened := _moment(event.get("last_opened_at"))) is not None:
+        if (opened := seconds(event.get("last_opened_at"))) is not None:
             use.opened_at(opened)
-        if (sealed := _moment(event.get("last_sealed_at"))) is not None:
+        if (sealed := seconds(event.get("last_sealed_at"))) is not None:
             use.sealed_at(sealed)
 
     def _life(self, event: Event) -> None:
         self.instances[event["instance"]].lives(event["timestamp"], _LIFE[event["event"]])
-
-
-def _moment(text: str | None) -> float | None:
-    """Return a time in a field of ours as Unix seconds; ``None`` if there is none that can be read."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.timestamp() if moment.tzinfo is not None else None
-    except ValueError:
-        return None

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from sessionkit.audit.events import CATALOGUE
 from sessionkit.audit.fleet import prunable_at
+from sessionkit.audit.reading import seconds
 from sessionkit.audit.usage import Usage
 from sessionkit.keyring.keyring import Policy
 from sessionkit.keyring.succession import kept
@@ -462,7 +462,5 @@ def _earlier(times: dict[str, float], name: str, when: float) -> None:
 
 def _moment(text: str | None, otherwise: float) -> float:
     """Return a time in a field as Unix seconds."""
-    try:
-        return otherwise if text is None else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return otherwise
+    moment = seconds(text)
+    return otherwise if moment is None else moment

@@ -105,6 +105,8 @@ def test_times_in_any_spelling(spelling: object) -> None:
         ({"size": "200"}, "'size'"),
         ({"size": True}, "'size'"),
         ({"chunks": 1.5}, "'chunks'"),
+        ({"size": 1 << 63}, "'size'"),
+        ({"size": -(10**400)}, "'size'"),
     ],
 )
 def test_a_line_of_ours_that_cannot_be_used_is_broken(changes: dict[str, Any], problem: str) -> None:
@@ -126,6 +128,16 @@ def test_a_field_of_another_type_is_never_passed_on(kind: type[Event]) -> None:
         read, parser = parsed({**fields, name: [1]})
         assert read is None
         assert f"{name!r}" in parser.located[0].problem
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan"), 1e300, 10**400])
+def test_numbers_that_no_sum_can_hold_are_broken(number: float) -> None:
+    """They fit by their type; a report that added them up would end in an ``OverflowError``."""
+    late = {**line(), "event": "session.expired", "reason": "idle", "expired_for": 1.5}
+    parser = LogParser()
+    assert parser.parse(json.dumps(late).encode()) is not None
+    assert parser.parse(json.dumps({**late, "expired_for": number}).encode()) is None
+    assert "'expired_for'" in parser.located[0].problem
 
 
 def test_types_that_once_fitted_do_not_let_others_pass() -> None:

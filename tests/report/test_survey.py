@@ -361,6 +361,19 @@ def test_times_beyond_the_calendar_are_shown_as_its_end() -> None:
     assert facts["keys"][0]["depends_until"] == "9999-12-31T23:59:59.000Z"
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z"])
+def test_times_before_all_clocks_are_none(text: str) -> None:
+    """A date that nothing can show again says nothing, wherever in a line it stands."""
+    book = rotated("A")
+    told = [json.loads(line) for line in book.lines]
+    staged = next(line for line in told if line["event"] == "keyring.key_retired")
+    told.append({**staged, "event": "keyring.key_staged", "state": "staged", "activates_at": text})
+    told.append({**staged, "prune_after": text})
+    book.lines = [json.dumps(line) for line in told]
+    assert key(findings(book)).took_over == key(findings(rotated("A"))).took_over
+    assert json.dumps(findings(book).as_json())
+
+
 def test_later_lines_do_not_count() -> None:
     """A report as of a moment is what a report at that moment would have been."""
     book = rotated("A")
