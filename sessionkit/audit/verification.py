@@ -116,7 +116,8 @@ class ChainFacts:
         first: number of the first of them.
         last: number of the last of them.
         proven: lines that a checkpoint or a closing line tells of.
-        closed: whether it ended in order; if not, its process runs, has crashed, or the tail was cut.
+        closed: whether it ended in order, with the lines that are there; if not, its process runs, has crashed, or the
+            tail was cut.
     """
 
     chain_uid: str
@@ -412,7 +413,7 @@ class Verifier:
             first=ordered[0].first,
             last=ordered[-1].last,
             proven=chain.proven,
-            closed=chain.closed,
+            closed=chain.closed and chain.proven <= ordered[-1].last + 1,
         )
 
     def _without_copies(self, chain: _Chain) -> list[_Run]:

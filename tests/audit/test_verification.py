@@ -177,12 +177,14 @@ def test_a_cut_tail_is_found_by_a_checkpoint(seed: int) -> None:
             expected.add((Kind.GONE, "checkpoints", 0, count))
         elif len(left) < count:
             expected.add((Kind.CUT, "0", left[-1] + 1, count - len(left)))
+    report = verified(log.lines[:length], checkpoints=log.checkpoints)
     found = {
         (one.kind, one.place.source, 0 if one.kind is Kind.GONE else one.place.line, one.count)
-        for one in verified(log.lines[:length], checkpoints=log.checkpoints).findings
+        for one in report.findings
         if one.place is not None
     }
     assert found - {(Kind.BARE, "0", 0, 1)} == expected
+    assert all(chain.proven <= chain.last + 1 for chain in report.chains if chain.closed)
     assert expected
 
 
