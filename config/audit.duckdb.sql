@@ -157,9 +157,13 @@ SELECT
     max("timestamp") AS last_seen,
     -- Two hours without a word are the end of a process: each says something every hour, however idle it is.
     max("timestamp") >= (SELECT least(ended, moment) - INTERVAL 2 HOUR FROM reckoning)
-        AND arg_max(event, ("timestamp", event = 'actor.stopped')) FILTER (event IN (
-            'actor.started', 'actor.restarted', 'actor.inline', 'actor.failed', 'actor.stopped'
-        )) IS DISTINCT FROM 'actor.stopped'
+        -- A hash chain has a name of its own, and says nothing but goodbye.
+        AND arg_max(
+            event IN ('actor.stopped', 'audit.chain_closed'),
+            ("timestamp", event IN ('actor.stopped', 'audit.chain_closed'))
+        ) FILTER (event IN (
+            'actor.started', 'actor.restarted', 'actor.inline', 'actor.failed', 'actor.stopped', 'audit.chain_closed'
+        )) IS NOT TRUE
         AS live
 FROM audit
 GROUP BY instance;

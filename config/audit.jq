@@ -13,25 +13,39 @@
 def skew: 300;
 def propagation: 300;
 
-# Unix seconds of a time with or without fractions of a second; jq's own fromdate takes none.
+# Unix seconds of a time with or without fractions of a second (jq's own fromdate takes none); null of what is no time.
 def seconds:
-  if . == null then null
-  else (.[0:19] + "Z" | fromdateiso8601) + (.[19:-1] | if . == "" then 0 else "0" + . | tonumber end)
+  if type != "string" then null
+  else try ((.[0:19] + "Z" | fromdateiso8601) + (.[19:-1] | if . == "" then 0 else "0" + . | tonumber end)) catch null
   end;
 
 def date: if . == null then null else (floor | todate) end;
 
-# Our events in the raw lines of a log.
-def log(lines): lines | fromjson? | select(type == "object" and .component == "sessionkit") | .at = (.timestamp | seconds);
+def is_written: IN("session.created", "session.renewed", "session.regenerated", "session.rekeyed", "session.updated");
+
+# Our events in the raw lines of a log, as far as their fields are what they must be.
+def log(lines):
+  lines
+  | fromjson?
+  | select(type == "object" and .component == "sessionkit")
+  | .at = (.timestamp | seconds)
+  | select(.at != null and all(.event, .instance; type == "string"))
+  | select(all(.kid, .active_kid, .previous_kid, .session_ref, .previous_session_ref, .state, .reason; type | IN("string", "null")))
+  | select((.event | is_written | not) or all(.kid, .session_ref; . != null))
+  | select((.event | startswith("keyring.key_") | not) or all(.kid, .state; . != null))
+  | select(all(.expired_for, .count; type | IN("number", "null")))
+  | select((.event | IN("session.expired", "session.use_after_expire") | not) or .expired_for != null)
+  | select(.event != "audit.summary" or (.count != null and (.summarised | type) == "string"))
+  | select(.event != "session.rekeyed" or .previous_kid != null);
 
 def reason_of($event):
   (.reason // "others") | if $event == "session.use_after_expire" then "expired_" + . else . end;
 
 def is_refusal: IN("session.rejected", "session.revoked", "session.use_after_expire");
 
-def is_life: IN("actor.started", "actor.restarted", "actor.inline", "actor.failed", "actor.stopped");
-
-def is_written: IN("session.created", "session.renewed", "session.regenerated", "session.rekeyed", "session.updated");
+# What becomes of a process. A hash chain has a name of its own, and says nothing but goodbye.
+def is_end: IN("actor.stopped", "audit.chain_closed");
+def is_life: is_end or IN("actor.started", "actor.restarted", "actor.inline", "actor.failed");
 
 # What sessions, keys, workers and refusals come to; every question but the last is asked of it. Groups, not one big object
 # that grows: jq copies an object that it changes.
@@ -39,7 +53,7 @@ def summed(events):
   [events] as $all
   | {
       ended: ([$all[].at] | max),
-      lifetime: ([$all[] | select(.expires_at != null) | (.expires_at | seconds) - .at] | max // 0),
+      lifetime: ([$all[] | ((.expires_at | seconds) // empty) - .at] | max // 0),
       sessions: (
         [
           $all[]
@@ -100,7 +114,7 @@ def summed(events):
             instance: .[0].instance,
             last_seen: (map(.at) | max),
             ring: (map(select(.digest != null) | [.at, .generation, .digest]) | max),
-            life: (map(select(.event | is_life) | [.at, .event == "actor.stopped"]) | max)
+            life: (map(select(.event | is_life) | [.at, (.event | is_end)]) | max)
           })
       ),
       refused: (

@@ -55,8 +55,8 @@ _GZIP = b"\x1f\x8b"
 
 _NUMBERS = frozenset({int, float})
 _NUMBER_LIMIT = 1 << 63
-"""What no count, size or span of ours comes near. Beyond, sums and averages would end in an ``OverflowError``; NaN is on
-neither side of it."""
+"""What no count, size or span of ours comes near. Beyond, sums and averages would end in an ``OverflowError``; NaN is
+on neither side of it."""
 
 _LATEST = 253_402_300_800.0
 """Unix seconds at which years get five digits: the end of what ISO 8601 and ``datetime`` can say."""
@@ -389,7 +389,7 @@ class _Shape:
     def misfit(self, event: dict[str, Any]) -> str | None:
         """Return the first field of an event that is not as it must be."""
         for name in self._numbers:
-            number = event.get(name)
+            number: Any = event.get(name)
             if type(number) in _NUMBERS and not -_NUMBER_LIMIT < number < _NUMBER_LIMIT:
                 return name
         # Nearly all events of a kind have the same types: looking those up costs a fifth of looking at each.

@@ -14,8 +14,11 @@ from typer.testing import CliRunner
 
 from audit_day.day import ATTACKERS, DAY, LAGGING_AT, MIDNIGHT, REASONS, Day, Plan, Truth
 from audit_day.judge import judge, judge_lagging
+from sessionkit.audit import events
 from sessionkit.cli.app import app
 from sessionkit.report.findings import shown
+from tests.audit.logs import NOW, Book, loaded
+from tests.audit.samples import EVENTS
 from tests.test_architecture import ROOT
 
 if TYPE_CHECKING:
@@ -149,12 +152,17 @@ def without_ring(played: Played) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def answered(played: Played) -> dict[str, list[dict[str, Any]]]:
+    """Return the answers of the queries for DuckDB."""
+    return duckdb_answers(played.log, NEXT_MIDNIGHT, played.session)
+
+
+def duckdb_answers(log: Path, moment: float, session: str) -> dict[str, list[dict[str, Any]]]:
     """Return the answers of the queries for DuckDB by name, each row as a dict."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"SET VARIABLE log = '{played.log}'")
-    connection.execute(f"SET VARIABLE moment = '{shown(NEXT_MIDNIGHT)}'")
-    connection.execute(f"SET VARIABLE session = '{played.session}'")
+    connection.execute(f"SET VARIABLE log = '{log}'")
+    connection.execute(f"SET VARIABLE moment = '{shown(moment)}'")
+    connection.execute(f"SET VARIABLE session = '{session}'")
     answers: dict[str, list[dict[str, Any]]] = {}
     for block in f"set up\n{(CONFIG / 'audit.duckdb.sql').read_text('utf-8')}".split("-- name: "):
         name, _, text = block.partition("\n")
@@ -166,10 +174,10 @@ def answered(played: Played) -> dict[str, list[dict[str, Any]]]:
     return answers
 
 
-def asked(played: Played, question: str) -> Any:
+def asked(log: Path, question: str) -> Any:
     """Return what jq answers."""
     program = (CONFIG / "audit.jq").read_text("utf-8") + question
-    return jq.compile(program).input_value(played.log.read_text("utf-8").splitlines()).first()
+    return jq.compile(program).input_value(log.read_text("utf-8").splitlines()).first()
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +185,8 @@ def jq_answered(played: Played) -> dict[str, Any]:
     """Return the answers of the queries for jq by name."""
     at = f"{NEXT_MIDNIGHT:.0f}"
     questions = ", ".join(f"{name}: {name}({at})" for name in ("dependants", "last_use", "pruning", "workers"))
-    answers: dict[str, Any] = asked(played, f"summed(log(.[])) | {{{questions}, refusals: refusals}}")
-    answers["trace"] = asked(played, f'trace(log(.[]); "{played.session}")')
+    answers: dict[str, Any] = asked(played.log, f"summed(log(.[])) | {{{questions}, refusals: refusals}}")
+    answers["trace"] = asked(played.log, f'trace(log(.[]); "{played.session}")')
     return answers
 
 
@@ -278,3 +286,33 @@ def test_queries_tell_the_same_life(
     ]
     assert sorted(by_duckdb) == sorted(told)
     assert [(row["timestamp"], row["event"]) for row in jq_answered["trace"]] == told
+
+
+def test_queries_know_that_a_closed_chain_is_no_worker(tmp_path: Path) -> None:
+    """The closing line of a hash chain has an instance of its own, which runs no ring and forbids no pruning."""
+    book, chain = Book(), Book()
+    book(events.ActorStarted(), loaded())
+    chain(events.AuditChainClosed(chains=1))
+    log = tmp_path / "app.log"
+    log.write_text(book.text + chain.text, "utf-8")
+    at = NOW + 1
+    assert asked(log, f"summed(log(.[])) | workers({at:.0f}) | map(.instances)") == [[book.instance]]
+    assert [row["instances"] for row in duckdb_answers(log, at, "")["workers"]] == [[book.instance]]
+
+
+def test_jq_passes_over_what_is_broken(played: Played, jq_answered: dict[str, Any], tmp_path: Path) -> None:
+    """Whichever field of whatever event is missing or of another type, no answer ends in an error of jq."""
+    lines = []
+    for event in EVENTS:
+        book = Book()
+        book(event)
+        told = json.loads(book.lines[0])
+        for name in told:
+            lines += [json.dumps({**told, name: value}) for value in (None, [1], {}, "x", 7)]
+    log = tmp_path / "broken.log"
+    log.write_text("\n".join([*lines, "{", "7", '"x"']), "utf-8")
+    names = ("dependants", "last_use", "pruning", "workers")
+    questions = ", ".join(f"{name}: {name}({NEXT_MIDNIGHT:.0f})" for name in names)
+    answers = asked(log, f"summed(log(.[])) | {{{questions}, refusals: refusals}}")
+    answers["trace"] = asked(log, f'trace(log(.[]); "{played.session}")')
+    assert answers.keys() == jq_answered.keys()
