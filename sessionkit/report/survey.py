@@ -136,7 +136,7 @@ class Survey:
             self._refusals.add(_reason(name, event), when)
         elif name == "audit.overflow":
             self._unattributed += max(0, event["count"])
-        elif name.startswith("keyring."):
+        elif name.startswith("keyring.") and name in CATALOGUE:
             self._ring(event)
 
     # --- parts of it --------------------------------------------------------------------------------------------------

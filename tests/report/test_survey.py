@@ -347,10 +347,11 @@ def test_hostile_summaries_do_no_harm() -> None:
     told.append({**summary, "count": -5, "first_seen": "never", "last_seen": "0000"})
     told.append({**summary, "summarised": "my.own", "count": 2, "reason": "x"})
     told.append({**summary, "event": "session.of_tomorrow"})
+    told.append({**summary, "event": "keyring.of_tomorrow"})  # says nothing of a ring
     book.lines = [json.dumps(line) for line in told]
     found = findings(book)
     assert found.refusals.by_reason() == {OTHERS: 0}
-    assert found.events[OTHERS] == 3
+    assert found.events[OTHERS] == 4
 
 
 def test_times_beyond_the_calendar_are_shown_as_its_end() -> None:
