@@ -162,6 +162,8 @@ def test_the_life_of_one_session(command: Command, tmp_path: Path, way: str) -> 
     trace = command(*words, "--json", stdin=book.text).facts["trace"]
     assert [event["event"] for event in trace] == ["session.created", "session.regenerated", "session.rekeyed"]
     assert command(*words, "--at", "2027-01-15T08:00:06Z", "--json", stdin=book.text).facts["trace"] == trace[:2]
+    assert " of them later, which do not count)" in command(*words, "--at", "2027-01-15T08:00:06Z", stdin=book.text).out
+    assert "later" not in command(*words, "--at", "2027-01-15T09:00:00Z", stdin=book.text).out
     shown = command(*words, stdin=book.text).out
     assert f"Session {ref('BEFORE')}" in shown
     assert "session.regenerated" in shown

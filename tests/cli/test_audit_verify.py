@@ -127,6 +127,24 @@ def test_a_log_closed_in_order(command: Command, folder: Folder) -> None:
     assert "uncovered:" not in done.out
 
 
+@pytest.mark.usefixtures("unconfigured")
+def test_a_cut_chain_did_not_end_in_order(command: Command, folder: Folder) -> None:
+    """A checkpoint tells that the chain was closed; the lines that are left do not end there."""
+    stream = io.StringIO()
+    chain = HashChain(ROOT, checkpoints=folder.checkpoints.append)
+    structlog.configure(
+        processors=[chain, structlog.processors.JSONRenderer()], logger_factory=structlog.WriteLoggerFactory(stream)
+    )
+    structlog.get_logger().info("a")
+    chain.close()
+    left = folder.save("app.log", stream.getvalue().encode().splitlines()[:1])
+    told = folder.save("closing", [folder.checkpoints[-1].encode()])
+    done = command("audit", "verify", left, "--checkpoints", told)
+    assert done.status == 1
+    assert "app.log:1: cut: " in done.out
+    assert re.search(r"^[A-Z2-7]{16} +1 +0–0 +open +0 *$", done.out, re.MULTILINE)
+
+
 def test_many_findings(command: Command, folder: Folder) -> None:
     """As text, the first hundred are printed, and how many there are."""
     touched = [line.replace(b'"number"', b'"numbers"') for line in folder.lines[:150]]

@@ -228,7 +228,10 @@ def _trace(findings: Findings) -> RenderableType:
 def _notes(findings: Findings) -> RenderableType:
     lines = findings.lines
     source = "as the keyring says" if findings.lifetime_from == "keyring" else "the longest in this log"
-    notes = [f"\n{lines['events']:,} events, {lines['foreign']:,} lines of others, {lines['broken']:,} broken lines."]
+    later = f" ({lines['later']:,} of them later, which do not count)" if lines["later"] else ""
+    notes = [
+        f"\n{lines['events']:,} events{later}, {lines['foreign']:,} lines of others, {lines['broken']:,} broken lines."
+    ]
     notes += [f"  {place}" for place in findings.broken[:MOST]]
     if findings.start is not None:
         notes.append(
