@@ -370,17 +370,16 @@ class Survey:
     @staticmethod
     def _judgement(key: _Judged, allowed: float, workers: Workers) -> Pruning:
         why = [] if key.state == "revoked" else key.dependants()
-        if key.state == "revoked" and key.at < allowed:
-            why.append(
-                "It opens nothing any more; its entry tells refused cookies from unknown ones until the last ended."
-            )
         if key.lifetime <= 0:
             why.append("The log does not tell how long a session lives: give --keyring.")
         elif allowed == inf:
             why.append("The keyring does not tell when it was retired.")
         if key.lifetime <= 0 or allowed == inf:
             return Pruning(safe=Safety.UNKNOWN, allowed_at=None, why=tuple(why))
-        if key.at < allowed:
+        if key.at < allowed and key.state == "revoked":
+            what = "its entry tells cookies that it sealed from those of unknown keys"
+            why.append(f"It opens nothing any more; until {shown(allowed)} {what}.")
+        elif key.at < allowed:
             why.append(f"A cookie under it may live until {shown(allowed)}.")
         stray = (*workers.behind, *workers.silent)
         if stray:
