@@ -19,6 +19,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -71,6 +72,10 @@ class Sink(Protocol):
 
     def critical(self, event: str, /, **fields: Any) -> Any:
         """Write a line."""
+
+
+class AsynchronousLogger(Exception):  # noqa: N818 - a word for the log, as ``QueueFull``
+    """The logger writes when it is awaited, which nobody does here: structlog's ``AsyncBoundLogger``."""
 
 
 @dataclass(slots=True)
@@ -216,7 +221,10 @@ class AuditLog:
 
     def _handed_over(self, event: Event, line: dict[str, object], now: float) -> bool:
         try:
-            getattr(self._logger, event.severity.name.lower())(event.name, **line)
+            answer = getattr(self._logger, event.severity.name.lower())(event.name, **line)
+            if iscoroutine(answer):
+                answer.close()
+                raise AsynchronousLogger  # noqa: TRY301 - lost like any other line
         except Exception as error:  # noqa: BLE001 - a sink may raise anything, and no request may suffer from it
             self._note_loss(error, now)
             return False

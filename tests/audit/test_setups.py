@@ -15,6 +15,8 @@ import pytest
 import structlog
 from ruamel.yaml import YAML
 
+from sessionkit.audit.events import ActorStarted, Level
+from sessionkit.audit.log import AuditLog
 from sessionkit.config import AuditConfig, SessionConfig
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.middleware import SessionMiddleware
@@ -251,3 +253,18 @@ async def test_unconfigured(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(printed) == len(EXPECTED)
     assert sum("/bad" in line for line in printed) == 2
     assert not structlog.is_configured()
+
+
+async def test_a_logger_that_wants_to_be_awaited(caplog: pytest.LogCaptureFixture, anyio_backend_name: str) -> None:
+    """``AsyncBoundLogger`` writes nothing that is not awaited: each line is counted as lost, and that is said once."""
+    structlog.configure(
+        processors=[structlog.processors.JSONRenderer()],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.AsyncBoundLogger,
+    )
+    log = AuditLog(Level.INFO, clock=lambda: 0.0)
+    log.emit([ActorStarted(), ActorStarted()])
+    assert log.failures == 2
+    [said] = [record.getMessage() for record in caplog.records]
+    error_type = "AsynchronousLogger" if anyio_backend_name == "asyncio" else "RuntimeError"  # structlog's own
+    assert said == f"an audit line could not be written ({error_type}); further failures are only counted"
