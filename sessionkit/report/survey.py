@@ -104,7 +104,7 @@ class Survey:
         self._windows = [0, 0.0]
         self._rings: dict[str, dict[str, list[float]]] = {}
         self._activated: dict[str, float] = {}
-        self._planned: dict[str, float] = {}
+        self._changes: dict[str, dict[tuple[int, str], float]] = {}
 
     def feed(self, events: Iterable[dict[str, Any]]) -> None:
         """Take in events."""
@@ -167,9 +167,14 @@ class Survey:
             case "keyring.key_usage":
                 self._tally(event)
             case "keyring.key_activated":
-                _earlier(self._activated, event["kid"], when)
-            case "keyring.key_staged":
-                _earlier(self._planned, event["kid"], _moment(event.get("activates_at"), inf))
+                self._activated[event["kid"]] = min(when, self._activated.get(event["kid"], inf))
+                self._change(event["kid"], "active", event)
+            case "keyring.key_pruned":
+                self._change(event["kid"], "pruned", event)
+            case "keyring.key_staged" | "keyring.key_retired" | "keyring.key_revoked":
+                self._change(event["kid"], event["state"], event)
+            case "keyring.loaded" | "keyring.reloaded":
+                self._change(event["active_kid"], "active", event)
             case _:
                 pass
         # A generation never comes back, so a process has each ring for one stretch of time.
@@ -179,6 +184,13 @@ class Survey:
             told[:] = min(told[0], when), max(told[1], when)
         elif len(history) < CHANGES:
             history[event["digest"]] = [when, when]
+
+    def _change(self, kid: str, state: str, event: Mapping[str, Any]) -> None:
+        """Take in that a key is in a state in one generation of the ring; the first process to have it counts."""
+        told = self._changes.setdefault(kid, {})
+        change = event["generation"], state
+        if change in told or len(told) < CHANGES:
+            told[change] = min(event["timestamp"], told.get(change, inf))
 
     def _tally(self, event: Mapping[str, Any]) -> None:
         window = event["window"] if isfinite(event["window"]) and event["window"] > 0 else 0.0
@@ -317,8 +329,8 @@ class Survey:
             kid=use.kid,
             label=use.label if known is None else known.label,
             state=state,
-            lives=self._lives(states),
-            took_over=self._took_over(use.kid),
+            lives=self._lives(use.kid, states),
+            took_over=self._activated.get(use.kid),
             opened=use.opened,
             sealed=use.sealed,
             failed=use.failed,
@@ -331,26 +343,28 @@ class Survey:
         )
 
     def _states(self, use: KeyUse) -> dict[str, float]:
-        """Return when a key was first told to be in each state, or came into it by the clock."""
+        """Return when a key was first told to be in each state."""
         states = {name: when for name, when in use.states.items() if name in _ORDER}
-        active = min(states.get("active", inf), self._took_over(use.kid) or inf)
-        if active < inf:
-            states["active"] = active
         return dict(sorted(states.items(), key=lambda entry: (entry[1], _ORDER.index(entry[0]))))
 
-    def _took_over(self, kid: str) -> float | None:
-        """Return when a key began to seal in place of another, if that was while the log was written."""
-        planned = self._planned.get(kid, inf)
-        when = min(self._activated.get(kid, inf), planned if planned <= self._end else inf)
-        return when if when < inf else None
-
-    def _lives(self, states: Mapping[str, float]) -> tuple[Period, ...]:
-        names, starts = list(states), list(states.values())
-        ends = [*starts[1:], self._end]
+    def _lives(self, kid: str, states: Mapping[str, float]) -> tuple[Period, ...]:
+        """Return the stretches of time a key was in its states: more than one of a kind, if it was taken back."""
+        changes: list[tuple[float, str]] = []
+        until = inf
+        for (_, state), when in sorted(self._changes.get(kid, {}).items(), key=lambda one: (one[0][0], one[1]))[::-1]:
+            until = min(when, until)  # a process may tell of a generation after others have told of the next
+            changes.append((until, state))
+        told = {state for _, state in changes}
+        changes = [*changes[::-1], *((when, state) for state, when in states.items() if state not in told)]
+        changes.sort(key=lambda change: change[0])
+        turns = [
+            change for change, before in zip(changes, [(0.0, ""), *changes], strict=False) if change[1] != before[1]
+        ]
+        ends = [*(when for when, _ in turns[1:]), self._end]
         return tuple(
-            Period(name, start, max(start, end))
-            for name, start, end in zip(names, starts, ends, strict=False)
-            if name != "pruned"
+            Period(state, start, max(start, end))
+            for (start, state), end in zip(turns, ends, strict=False)
+            if state in _ORDER and state != "pruned"
         )
 
     def _pruning(self, key: _Judged, workers: Workers) -> Pruning:
@@ -453,10 +467,6 @@ def _reason(name: str, event: Mapping[str, Any]) -> str:
     """Return why a cookie was refused, in a word that tells the same whatever event it comes from."""
     reason = event.get("reason") or OTHERS
     return f"{EXPIRED}_{reason}" if name == "session.use_after_expire" else reason
-
-
-def _earlier(times: dict[str, float], name: str, when: float) -> None:
-    times[name] = min(when, times.get(name, inf))
 
 
 def _moment(text: str | None, otherwise: float) -> float:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CONFIG = ROOT / "config"
 NEXT_MIDNIGHT = MIDNIGHT + DAY
+OTHER_VALUES = ("null", "[1]", "{}", '"x"', "7")
 PLAN = Plan(lines=5_000, forged=5_000, attack=60.0, tally=600.0)
 
 
@@ -308,7 +309,7 @@ def test_jq_passes_over_what_is_broken(played: Played, jq_answered: dict[str, An
         book(event)
         told = json.loads(book.lines[0])
         for name in told:
-            lines += [json.dumps({**told, name: value}) for value in (None, [1], {}, "x", 7)]
+            lines += [json.dumps(told | {name: json.loads(value)}) for value in OTHER_VALUES]
     log = tmp_path / "broken.log"
     log.write_text("\n".join([*lines, "{", "7", '"x"']), "utf-8")
     names = ("dependants", "last_use", "pruning", "workers")

@@ -399,18 +399,41 @@ def test_lives_follow_one_another() -> None:
     assert (key(found).took_over, key(found, NEW).took_over) == (None, NOW + 100)
 
 
-def test_a_key_that_takes_over_by_the_clock() -> None:
-    """No event tells it but the one that announced it."""
+def test_a_plan_is_no_take_over() -> None:
+    """What was planned may have been moved or called off since; whoever takes a key over by its clock says so."""
     book = Book()
-    book(loaded(), of_key(events.KeyStaged, NEW, "staged", activates_at=timestamp(NOW + 30)))
-    book.clock.advance(20)
-    book(loaded())
-    assert key(findings(book), NEW).took_over is None
-    book.clock.advance(20)
+    book(loaded(), of_key(events.KeyStaged, NEW, "staged", 1, activates_at=timestamp(NOW + 30)))
+    book.clock.advance(40)
     book(loaded())
     found = key(findings(book), NEW)
-    assert found.took_over == NOW + 30
+    assert (found.state, found.took_over) == ("staged", None)
+    assert [life.what for life in found.lives] == ["staged"]
+    book(of_key(events.KeyActivated, NEW, "active", 1))
+    found = key(findings(book), NEW)
+    assert (found.state, found.took_over) == ("active", NOW + 40)
     assert [life.what for life in found.lives] == ["staged", "active"]
+
+
+def test_a_key_that_was_taken_back_lives_twice() -> None:
+    """After a rollback the key before is active again and the other one staged, as their states say; also told late."""
+    book, late = Book(), Book()
+    book(loaded(), of_key(events.KeyStaged, NEW, "staged", 1))
+    book.clock.advance(100)
+    book(reloaded(), of_key(events.KeyRetired, OLD, "retired"), of_key(events.KeyActivated, NEW, "active"))
+    book.clock.advance(100)
+    book(reloaded("d3", "d2", 3, OLD), of_key(events.KeyActivated, OLD, "active", 3))
+    book(of_key(events.KeyStaged, NEW, "staged", 3))
+    late.clock.advance(250)
+    late(loaded("d2", 2, NEW))
+    book.clock.advance(100)
+    book(loaded("d3", 3, OLD))
+    found = findings(book, late)
+    lives = {kid: [(life.what, life.start - NOW) for life in key(found, kid).lives] for kid in (OLD, NEW)}
+    assert lives == {
+        OLD: [("active", 0), ("retired", 100), ("active", 200)],
+        NEW: [("staged", 0), ("active", 100), ("staged", 200)],
+    }
+    assert all(key(found, kid).lives[-1].what == key(found, kid).state for kid in (OLD, NEW))
 
 
 def test_the_course_of_traffic_comes_from_tallies_where_they_show_it() -> None:
