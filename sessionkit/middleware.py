@@ -20,7 +20,18 @@ from typing import TYPE_CHECKING, Any
 from sessionkit import health
 from sessionkit.audit import events
 from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
-from sessionkit.backend.messages import ABSENT, NOTHING, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
+from sessionkit.backend.messages import (
+    ABSENT,
+    NOTHING,
+    Load,
+    Loaded,
+    Migrated,
+    Received,
+    Rejected,
+    Save,
+    Saved,
+    Unsaved,
+)
 from sessionkit.backend.service import SessionService
 from sessionkit.canonical import Account, SessionOutcome
 from sessionkit.config import SessionConfig
@@ -79,7 +90,8 @@ class SessionMiddleware:
         self.config = _resolve(config)
         self.clock = clock
         self.service = SessionService(keyring, self.config, clock=clock, logger=logger, in_place=in_place, watch=watch)
-        self._name = self.config.key.encode("ascii")
+        names = {self.config.key, *(old.name for old in self.config.migrate)}
+        self._names = tuple(name.encode("ascii") for name in sorted(names))
         self._health = self.config.health_path
         self._told_insecure = False
 
@@ -117,7 +129,7 @@ class SessionMiddleware:
             return
         received: Received = ABSENT
         fields = cookie_fields(scope)
-        if any(self._name in field for field in fields):
+        if any(name in field for field in fields for name in self._names):
             client = scope.get("client")
             try:
                 reply = await self.service.ask(Load(fields, client[0] if client else None))
@@ -209,7 +221,7 @@ class _Exchange:
         self._registry = registry
         self._session = _session_of(received, middleware.clock)
         self._account = Account(middleware.service.trail, received, self._session)
-        self._stored = received.payload if isinstance(received, Loaded) else b"{}"
+        self._stored = received.payload if isinstance(received, Loaded | Migrated) else b"{}"
         self._outer = scope.get("session", _MISSING)
         self._others = self._outer is not _MISSING and not isinstance(self._outer, Session)
         self._decided = False
@@ -453,6 +465,8 @@ def _session_of(received: Received, clock: Callable[[], float]) -> Session:
         case Loaded():
             info = SessionInfo(received.key.kid, received.size, len(received.names), received.deadline)
             return Session(received.data, record=received.record, info=info, clock=clock)
+        case Migrated():
+            return Session(received.data, clock=clock)
         case Rejected():
             return Session(info=SessionInfo(rejected=received.reason.value), clock=clock)
         case _:  # Absent
@@ -471,6 +485,8 @@ def _untidy(received: Received) -> bool:
     """Tell whether there may be cookies to clear although nobody touched the session."""
     if isinstance(received, Loaded):
         return bool(received.stale)
+    if isinstance(received, Migrated):
+        return True  # it is to become ours
     return isinstance(received, Rejected) and not received.reason.keeps_cookie
 
 

@@ -33,8 +33,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"audit.aggregate", "audit.background", "audit.pseudonyms", "lifespan", "yamlfile"}),
     frozenset({"keyring"}),
+    frozenset({"migrate.settings"}),
     frozenset({"config"}),
     frozenset({"wire"}),
+    frozenset({"migrate"}),
     frozenset({"backend"}),
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
     frozenset({"health"}),
@@ -61,6 +63,9 @@ FOREIGN: dict[str, frozenset[str]] = {
     "keyring.key": frozenset({"cryptography"}),
     "keyring.reloader": frozenset({"anyio", "watchfiles"}),
     "keyring.source": frozenset({"pydantic"}),
+    "migrate.aiohttp": frozenset({"cryptography"}),
+    "migrate.litestar": frozenset({"cryptography"}),
+    "migrate.settings": frozenset({"pydantic"}),
     "testing.client": frozenset({"anyio"}),
     "testing.task": frozenset({"anyio"}),
     "wire.base64url": frozenset({"pydantic_core"}),
@@ -70,6 +75,9 @@ FOREIGN: dict[str, frozenset[str]] = {
     "yamlfile": frozenset({"pydantic", "ruamel"}),
 }
 """What a module may import from outside the standard library. A package's name stands for all its modules."""
+
+CORE = ("wire", "keyring", "migrate", "backend", "session", "config", "exceptions")
+"""Packages and modules that are synchronous and pure."""
 
 SHELL = frozenset({"audit.log", "backend.actor", "backend.mailbox", "backend.service", "keyring.reloader"})
 """Modules within the core's packages that are not core."""
@@ -173,10 +181,7 @@ def layer(module: str) -> int:
 def core() -> list[str]:
     """Return the modules that must be synchronous and pure."""
     return [
-        module
-        for module in imports()
-        if any(fits(module, package) for package in ("wire", "keyring", "backend", "session", "config", "exceptions"))
-        and short(module) not in SHELL
+        module for module in imports() if any(fits(module, package) for package in CORE) and short(module) not in SHELL
     ]
 
 
