@@ -169,20 +169,20 @@ def _secrets(value: object) -> object:
     made: list[object] = []
     for number, entry in enumerate(entries):
         if isinstance(entry, str):
-            made.append(SecretBytes(entry.encode("utf-8", "surrogatepass")))
-        elif isinstance(entry, bytes):
+            raise Unsuitable("is text", "Give {env: …} or {file: …}; in code octets, as in 'secret'.encode().")
+        if isinstance(entry, bytes):
             made.append(SecretBytes(entry))
         elif isinstance(entry, dict):
             try:
                 made.append(OldSecret(**{str(name): told for name, told in entry.items()}))
             except ConfigurationError as error:
-                at = error.field if entries is not value else f"{number}.{error.field}"
+                at = error.field if entries is not value else f"{number}.{error.field}".rstrip(".")
                 raise ConfigurationError(at, error.problem, error.remedy) from None
         elif isinstance(entry, OldSecret | SecretBytes):
             made.append(entry)
         else:
             problem = f"is a {type(entry).__name__}" if entry is not None else "is missing"
-            raise Unsuitable(problem, "Give {env: …} or {file: …}, or a list of them; in code also text or octets.")
+            raise Unsuitable(problem, "Give {env: …} or {file: …}, or a list of them; in code also octets.")
     if not made:
         raise Unsuitable("is empty", "Give at least one of the old application's secrets.")
     return tuple(made)

@@ -9,9 +9,9 @@ Rules of this file:
 from __future__ import annotations
 
 import json
+import time
 from base64 import b64encode
 from datetime import UTC, datetime
-from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 from uuid import UUID
@@ -33,6 +33,7 @@ from starsessions.session import SessionHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from random import Random
 
 __all__ = ["PEERS", "Cookies", "Peer", "session"]
 
@@ -97,8 +98,6 @@ def _aiohttp(values: dict[str, Any], secret: bytes, name: str) -> Cookies:
 
 
 def _starsessions(values: dict[str, Any], secret: bytes, name: str) -> Cookies:
-    import time
-
     connection: Any = _Connection(values)
     handler = SessionHandler(connection, None, CookieStore(secret.decode()), JsonSerializer(), 0)
     handler.metadata = {"created": time.time(), "last_access": time.time(), "lifetime": 0}
