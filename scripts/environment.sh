@@ -56,7 +56,8 @@ environment() {
     if command -v uv >/dev/null; then
         uv venv --quiet --python "$python" "$venv"
         uv pip install --quiet --python "$venv" --constraint "$constraints" pip hatchling
-        uv pip install --quiet --python "$venv" --constraint "$constraints" --no-build-isolation "$@"
+        # Compiled once, as pip does it: where nothing may write beside the sources, each of our many processes would.
+        uv pip install --quiet --compile-bytecode --python "$venv" --constraint "$constraints" --no-build-isolation "$@"
     else
         "$python" -m venv "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" pip hatchling

@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["sets_cookie", "shared", "vary_on_cookie"]
+__all__ = ["Survey", "sets_cookie", "survey"]
+
+_CACHE_CONTROL, _SET_COOKIE, _VARY = b"cache-control", b"set-cookie", b"vary"
 
 
-def shared(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether the application lets caches that serve several people store the response."""
-    said = b",".join(value for name, value in headers if name.lower() == b"cache-control")
+class Survey(NamedTuple):
+    """What the application's headers say that matters to a session.
+
+    Attributes:
+        cached: there is a ``Cache-Control``.
+        shared: it lets caches that serve several people store the response.
+        sets_cookies: there is a ``Set-Cookie``.
+        varies: ``Vary`` names ``Cookie`` already, or says ``*``.
+    """
+
+    cached: bool = False
+    shared: bool = False
+    sets_cookies: bool = False
+    varies: bool = False
+
+
+_NOTHING = Survey()
+
+
+def survey(headers: Iterable[tuple[bytes, bytes]]) -> Survey:
+    """Look once at all headers of a response, on the way of every session: by length first, hardly any has these."""
+    said: list[bytes] = []
+    sets_cookies = varies = False
+    for name, value in headers:
+        length = len(name)
+        if length == len(_SET_COOKIE):
+            sets_cookies = sets_cookies or name.lower() == _SET_COOKIE
+        elif length == len(_CACHE_CONTROL):
+            if name.lower() == _CACHE_CONTROL:
+                said.append(value)
+        elif length == len(_VARY) and name.lower() == _VARY:
+            varies = varies or bool({token.strip() for token in value.lower().split(b",")} & {b"cookie", b"*"})
+    if not (said or sets_cookies or varies):
+        return _NOTHING
+    return Survey(bool(said), bool(said) and _shared(b",".join(said)), sets_cookies, varies)
+
+
+def _shared(said: bytes) -> bool:
     directives = {directive.strip().partition(b"=")[0] for directive in said.lower().split(b",")}
     return not directives & {b"private", b"no-store"} and bool(directives & {b"public", b"s-maxage", b"max-age"})
 
@@ -20,12 +57,4 @@ def shared(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 def sets_cookie(header: tuple[bytes, bytes], names: frozenset[str]) -> bool:
     """Tell whether a header sets a cookie of one of these names."""
     name, value = header
-    return name.lower() == b"set-cookie" and value.partition(b"=")[0].strip().decode("latin-1") in names
-
-
-def vary_on_cookie(headers: list[tuple[bytes, bytes]]) -> None:
-    """Add ``Cookie`` to ``Vary``, once, unless it says ``*``."""
-    for name, value in headers:
-        if name.lower() == b"vary" and {token.strip() for token in value.lower().split(b",")} & {b"cookie", b"*"}:
-            return
-    headers.append((b"vary", b"Cookie"))
+    return name.lower() == _SET_COOKIE and value.partition(b"=")[0].strip().decode("latin-1") in names

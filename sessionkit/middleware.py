@@ -37,13 +37,13 @@ from sessionkit.canonical import Account, SessionOutcome
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ActorError, ConfigurationError, SessionKitError
 from sessionkit.exclude import route_path
-from sessionkit.headers import sets_cookie, shared, vary_on_cookie
+from sessionkit.headers import Survey, sets_cookie, survey
 from sessionkit.keyring.reloader import watch_folder
 from sessionkit.lifespan import Lifespan
 from sessionkit.session import Session, SessionInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
@@ -90,7 +90,15 @@ class SessionMiddleware:
         self.config = _resolve(config)
         self.clock = clock
         self.service = SessionService(keyring, self.config, clock=clock, logger=logger, in_place=in_place, watch=watch)
-        names = {self.config.key, *(old.name for old in self.config.migrate)}
+        # Of the settings, what every request asks for.
+        self.key = self.config.key
+        self._scopes = self.config.scopes
+        self._excludes = None if self.config.exclude is None else self.config.excludes
+        self._opt_out = self.config.exclude_opt_key
+        self.strict = self.config.strict
+        self.save_on_error = self.config.save_on_error
+        self.cache_control = self.config.cache_control.encode("latin-1") if self.config.cache_control else None
+        names = {self.key, *(old.name for old in self.config.migrate)}
         self._names = tuple(name.encode("ascii") for name in sorted(names))
         self._health = self.config.health_path
         self._told_insecure = False
@@ -106,16 +114,20 @@ class SessionMiddleware:
             await self._host(scope, receive, send)
         elif kind == "http" and self._health is not None and route_path(scope) == self._health:
             await health.answer(self.service, scope, send)
-        elif kind not in self.config.scopes or self.config.excludes(scope) or self._opted_out(scope):
+        elif (
+            kind not in self._scopes or (self._excludes is not None and self._excludes(scope)) or self._opted_out(scope)
+        ):
             await self.app(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
 
     def _opted_out(self, scope: Scope) -> bool:
         """Tell whether the route says no: Litestar's ``opt``, an attribute of the endpoint, or a key in the scope."""
-        option = self.config.exclude_opt_key
-        opt = getattr(scope.get("route_handler"), "opt", None)
-        return bool((opt and opt.get(option)) or getattr(scope.get("endpoint"), option, False) or scope.get(option))
+        option, handler, endpoint = self._opt_out, scope.get("route_handler"), scope.get("endpoint")
+        if handler is None and endpoint is None:
+            return bool(scope.get(option))
+        opt = getattr(handler, "opt", None)
+        return bool((opt and opt.get(option)) or getattr(endpoint, option, False) or scope.get(option))
 
     # --- connections --------------------------------------------------------------------------------------------------
 
@@ -123,16 +135,19 @@ class SessionMiddleware:
         registry = scope.get(SCOPE_KEY)
         if not isinstance(registry, _Registry):
             registry = scope[SCOPE_KEY] = _Registry()
-        elif self.config.key in registry.owners:
-            self._refuse_stranger(registry.owners[self.config.key].service)
+        elif self.key in registry.owners:
+            self._refuse_stranger(registry.owners[self.key].service)
             await self.app(scope, receive, send)
             return
         received: Received = ABSENT
         fields = cookie_fields(scope)
         if any(name in field for field in fields for name in self._names):
             client = scope.get("client")
+            load = Load(fields, client[0] if client else None)
             try:
-                reply = await self.service.ask(Load(fields, client[0] if client else None))
+                reply = self.service.answer_now(load)
+                if reply is None:
+                    reply = await self.service.ask(load)
             except ActorError:
                 account = registry.accounts[self.config.key] = Account(self.service.trail, ABSENT, None)
                 account.note(SessionOutcome.UNAVAILABLE)
@@ -235,7 +250,7 @@ class _Exchange:
         return self._middleware.service
 
     async def run(self, receive: Receive, send: Send) -> None:
-        name, scope = self._middleware.config.key, self._scope
+        name, scope = self._middleware.key, self._scope
         self._send = send
         self._registry[name] = scope["session"] = self._session
         self._registry.owners[name] = self
@@ -262,7 +277,7 @@ class _Exchange:
         if self._outer is not _MISSING:
             self._scope["session"] = self._outer
         # Whoever calls an application twice with one scope (a fallback, a retry) has the session loaded again.
-        self._registry.owners.pop(self._middleware.config.key, None)
+        self._registry.owners.pop(self._middleware.key, None)
 
     # --- on the way out -----------------------------------------------------------------------------------------------
 
@@ -306,7 +321,8 @@ class _Exchange:
             await self._pass_on(message, _CLOSED[scope_type])
             return
         headers = list(message.get("headers") or ())
-        request = self._request(message.get("status", 200), headers, scope_type, touched=touched)
+        found = survey(headers)
+        request = self._request(message.get("status", 200), scope_type, shared=found.shared, touched=touched)
         try:
             saved = await self._save(request)
         except SessionKitError as error:
@@ -318,7 +334,7 @@ class _Exchange:
         self._account.keep(saved)
         # From here on it tells whether anybody was at it after it was saved: also another task, during the send below.
         self._session.accessed = False
-        told = self._add_headers(headers, saved, request)
+        told = self._add_headers(headers, saved, found, touched=touched)
         await self._pass_on({**message, "headers": headers}, _CLOSED[scope_type])
         if saved.events or told:
             self._middleware.service.log.emit((*saved.events, *told))
@@ -326,18 +342,18 @@ class _Exchange:
     def _keep_ended(self) -> None:
         """Let the next response of this connection carry the end of a session whose successor could not be stored."""
         dict.clear(self._session)
-        self._registry[self._middleware.config.key] = self._scope["session"] = self._session
+        self._registry[self._middleware.key] = self._scope["session"] = self._session
         self._decided = False
 
-    def _request(self, status: int, headers: Iterable[tuple[bytes, bytes]], scope_type: str, *, touched: bool) -> Save:
+    def _request(self, status: int, scope_type: str, *, shared: bool, touched: bool) -> Save:
         """Return what is to be asked; the session's value stays away from frames that errors pass through."""
         return Save(
             self._value(),
             self._session,
             self._received,
             touched,
-            shared(headers),
-            status >= 500 and not self._middleware.config.save_on_error,  # noqa: PLR2004 - server errors
+            shared,
+            status >= 500 and not self._middleware.save_on_error,  # noqa: PLR2004 - server errors
             scope_type,
         )
 
@@ -352,7 +368,9 @@ class _Exchange:
             return NOTHING
         service = self._middleware.service
         try:
-            reply = await service.ask(request)
+            reply = service.answer_now(request)
+            if reply is None:
+                reply = await service.ask(request)
         except ActorError as error:
             service.log.emit(service.trail.failed(self._session.record, type(error).__name__))
             raise
@@ -361,22 +379,25 @@ class _Exchange:
             raise reply.error
         return reply  # type: ignore[return-value]  # the reply to Save
 
-    def _add_headers(self, headers: list[tuple[bytes, bytes]], saved: Saved, request: Save) -> tuple[Event, ...]:
-        config = self._middleware.config
+    def _add_headers(
+        self, headers: list[tuple[bytes, bytes]], saved: Saved, found: Survey, *, touched: bool
+    ) -> tuple[Event, ...]:
+        middleware = self._middleware
         told: tuple[Event, ...] = ()
         if saved.cookies:
-            kept = [header for header in headers if not sets_cookie(header, saved.names)]
-            if len(kept) < len(headers):
-                headers[:] = kept
-                told += (events.SessionCookieConflict(cookie=config.key),)
-            if request.shared:
-                told += (events.SessionCacheable(cookie=config.key),)
-            elif config.cache_control and not any(name.lower() == b"cache-control" for name, _ in headers):
-                headers.append((b"cache-control", config.cache_control.encode("latin-1")))
-            headers.extend((b"set-cookie", cookie) for cookie in saved.cookies)
-            self._middleware.tell_insecure(self._scope)
-        if request.touched:
-            vary_on_cookie(headers)
+            if found.sets_cookies:
+                kept = [header for header in headers if not sets_cookie(header, saved.names)]
+                if len(kept) < len(headers):
+                    headers[:] = kept
+                    told += (events.SessionCookieConflict(cookie=middleware.key),)
+            if found.shared:
+                told += (events.SessionCacheable(cookie=middleware.key),)
+            elif middleware.cache_control is not None and not found.cached:
+                headers.append((b"cache-control", middleware.cache_control))
+            headers.extend([(b"set-cookie", cookie) for cookie in saved.cookies])
+            middleware.tell_insecure(self._scope)
+        if touched and not found.varies:
+            headers.append((b"vary", b"Cookie"))
         return told
 
     async def _pass_on(self, message: ASGIMessage, closes: str) -> None:
@@ -394,13 +415,13 @@ class _Exchange:
             if self._others:
                 scope["session"] = mine
         self._closed = closes
-        self._session.close(closes, strict=self._middleware.config.strict, on_late_write=self._on_late_write)
+        self._session.close(closes, strict=self._middleware.strict, on_late_write=self._on_late_write)
 
     # --- what became of the session -----------------------------------------------------------------------------------
 
     def _value(self) -> object:
         """Return what is to be stored: the session, what took its place in the scope or the registry, or ``None``."""
-        registered = self._registry.get(self._middleware.config.key)
+        registered = self._registry.get(self._middleware.key)
         if registered is not self._session:
             return None if is_cleared(registered) else registered
         current = self._current()

@@ -12,8 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
 
 from sessionkit.exceptions import SessionClosedError
 
@@ -26,8 +25,7 @@ ID_SIZE = 16
 """Octets of a session id: 128 random bits, twice what OWASP asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is known of a session beside its data; travels encrypted in the token's header. Times are Unix seconds.
 
     Attributes:
@@ -45,8 +43,7 @@ class Record:
     remember: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
+class SessionInfo(NamedTuple):
     """Facts about the cookie a request came with; all empty when it came without one.
 
     Attributes:
@@ -115,7 +112,7 @@ class Session(dict[str, Any]):
         self._remember = record is not None and record.remember
         self._id = None if record is None else record.id
         self._clock = clock
-        self._late: Callable[[], None] | None = None
+        self._late: tuple[str, bool, Callable[[str], None]] | None = None
 
     # --- what an application may ask of it ----------------------------------------------------------------------------
 
@@ -209,8 +206,12 @@ class Session(dict[str, Any]):
         self._tell_if_late()
 
     def _tell_if_late(self) -> None:
-        if self._late is not None:
-            self._late()
+        if self._late is None:
+            return
+        reason, strict, on_late_write = self._late
+        if strict:
+            raise SessionClosedError(reason)
+        on_late_write(reason)
 
     def close(self, reason: str, *, strict: bool, on_late_write: Callable[[str], None]) -> None:
         """Note that cookies can no longer be sent; used by the middleware.
@@ -220,13 +221,7 @@ class Session(dict[str, Any]):
             strict: later writes raise ``SessionClosedError``.
             on_late_write: told the reason at every later write otherwise.
         """
-
-        def late() -> None:
-            if strict:
-                raise SessionClosedError(reason)
-            on_late_write(reason)
-
-        self._late = late
+        self._late = reason, strict, on_late_write
 
     # --- dict, watched ------------------------------------------------------------------------------------------------
 

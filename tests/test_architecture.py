@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "backend.actor",
             "backend.lifecycle",
             "backend.mailbox",
+            "backend.parking",
             "exclude",
             "headers",
             "session",
@@ -41,13 +42,13 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
     frozenset({"health"}),
     frozenset({"middleware"}),
-    frozenset({"contrib", "testing"}),
+    frozenset({"contrib", "report", "testing"}),
     frozenset({"cli"}),
     frozenset({""}),  # the facade
 )
 """From the bottom up. A name stands for its module or package; the longest name that fits decides."""
 
-GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox"})
+GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox", "backend.parking"})
 """The actor knows nothing of sessions: these may import one another, the exceptions and anyio."""
 
 FOREIGN: dict[str, frozenset[str]] = {
@@ -55,6 +56,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "audit.reading": frozenset({"pydantic_core"}),
     "backend.actor": frozenset({"anyio"}),
     "backend.mailbox": frozenset({"anyio"}),
+    "backend.parking": frozenset({"trio"}),
     "backend.service": frozenset({"anyio"}),
     "cli": frozenset({"filelock", "rich", "typer"}),
     "config": frozenset({"pydantic"}),
@@ -66,6 +68,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "migrate.aiohttp": frozenset({"cryptography"}),
     "migrate.litestar": frozenset({"cryptography"}),
     "migrate.settings": frozenset({"pydantic"}),
+    "report.charts": frozenset({"vl_convert"}),
+    "report.page": frozenset({"jinja2", "markupsafe"}),
     "testing.client": frozenset({"anyio"}),
     "testing.task": frozenset({"anyio"}),
     "wire.base64url": frozenset({"pydantic_core"}),
@@ -79,7 +83,9 @@ FOREIGN: dict[str, frozenset[str]] = {
 CORE = ("wire", "keyring", "migrate", "backend", "session", "config", "exceptions")
 """Packages and modules that are synchronous and pure."""
 
-SHELL = frozenset({"audit.log", "backend.actor", "backend.mailbox", "backend.service", "keyring.reloader"})
+SHELL = frozenset(
+    {"audit.log", "backend.actor", "backend.mailbox", "backend.parking", "backend.service", "keyring.reloader"}
+)
 """Modules within the core's packages that are not core."""
 
 

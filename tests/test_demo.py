@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,10 +18,12 @@ import httpx
 import pytest
 from rich.console import Console
 
-from rotation_demo.app import shop
-from rotation_demo.browser import Books, Browser, Tally
-from rotation_demo.report import Audit, Screen, percentile, summary
+from rotation_demo.report import Audit, summary
 from rotation_demo.rotation import Plan
+from rotation_shop.app import settings, shop
+from rotation_shop.browser import Books, Browser
+from rotation_shop.screen import Screen, percentile
+from rotation_shop.tally import Tally
 from sessionkit import Key, Keyring, KeyState
 from sessionkit.testing import AsgiClient
 from tests.line_schema import violations
@@ -38,13 +41,13 @@ NEW = Key.from_secret(bytes(range(32)), label="new", created=2.0)
 
 def open_shop(*keys: Key) -> SessionMiddleware:
     """Return a shop in process."""
-    return shop(Keyring(keys), io.StringIO())
+    return shop(Keyring(keys), io.StringIO(), settings(3600))
 
 
 async def browse(apps: list[Application], actions: int, seed: int = 7) -> Tally:
     """Let one browser do so many things in each of these shops, one after the other, and return its tally."""
     tally = Tally()
-    browser = Browser("visitor", httpx.ASGITransport(apps[0]), URL, tally, Random(seed))
+    browser = Browser("visitor", httpx.ASGITransport(apps[0]), [URL], tally, Random(seed))
     for app in apps:
         browser._transport = httpx.ASGITransport(app)
         for _ in range(actions):
@@ -181,7 +184,7 @@ def test_a_picture_for_terminals(tmp_path: Path) -> None:
     """Progress, the keys and the latest steps fit on one screen, also before there is a ring."""
     tally = Tally()
     output = io.StringIO()
-    screen = Screen(Console(file=output, width=90, force_terminal=True), tally, Plan(40, 3), tmp_path / "none.yaml")
+    screen = Screen(Console(file=output, width=90, force_terminal=True), tally, 40.0, tmp_path / "none.yaml")
     screen.tell("rotation 1: done")
     tally.count({"pid": 1, "kid": OLD.kid, "chunks": 1}, 0.004)
     screen._console.print(screen._picture())
@@ -211,8 +214,11 @@ def test_rotation_under_load(tmp_path: Path) -> None:
     """Two workers, a real rotation through the command line, and not one session lost."""
     process = run("--seconds", "10", "--browsers", "12", "--rotations", "1", folder=tmp_path / "demo")
     text, _ = process.communicate(timeout=120)
-    assert text.endswith("sessions lost 0, errors 0\n"), text
+    assert "\nsessions lost 0, errors 0\n" in text, text
     assert process.returncode == 0, text
+    subprocess.run(shlex.split(text.splitlines()[-1]), check=True, capture_output=True)
+    page = (tmp_path / "demo" / "report.html").read_text("utf-8")
+    assert all(key.kid in page for key in Keyring.load(tmp_path / "demo" / "keyring.yaml"))
     assert "rotation 1:" in text
     assert "1; 2 processes run the last ring" in text
     assert re.search(r"re-encrypted +[1-9][0-9]*, of these backwards 0", text)

@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import pprint
-from dataclasses import FrozenInstanceError, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -335,7 +334,7 @@ def test_records_and_facts_do_not_change() -> None:
     """What is known of a session beside its data cannot be altered by the application."""
     session = make(record=RECORD)
     for fact, field in ((RECORD, "issued"), (session.info, "kid")):
-        with pytest.raises(FrozenInstanceError):
+        with pytest.raises(AttributeError):
             setattr(fact, field, None)
 
 
@@ -436,7 +435,7 @@ def test_renew_is_asked_for_without_a_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "remember"), [(None, False), (RECORD, False), (replace(RECORD, remember=True), True)]
+    ("record", "remember"), [(None, False), (RECORD, False), (RECORD._replace(remember=True), True)]
 )
 def test_remember_is_what_was_stored(record: Record | None, remember: bool) -> None:
     """Case 57: whether the cookie outlives the browser comes from the record, and is open for a new session."""

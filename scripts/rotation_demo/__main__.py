@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
-import ssl
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import anyio
-import httpx
 from rich.console import Console
 
-from rotation_demo.browser import Browser, Tally
-from rotation_demo.report import Audit, Screen, summary
-from rotation_demo.rotation import Failed, Plan, Rotations, command
-from rotation_demo.server import HOST, free_port, ready, serve
+from rotation_demo.report import Audit, summary
+from rotation_demo.rotation import Plan, Rotations
+from rotation_demo.worker import AUDIT_KEY_VARIABLE, AUDIT_VARIABLE, KEYRING_VARIABLE
+from rotation_shop.browser import Browser, connections
+from rotation_shop.command import Failed, command
+from rotation_shop.screen import Screen
+from rotation_shop.server import HOST, free_port, ready, serve, uvicorn
+from rotation_shop.tally import Tally
 from sessionkit import Keyring
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
-PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Never used, since the shop speaks plain http; without it, each browser would load all certificates there are."""
+WORKERS = 2
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -62,38 +65,57 @@ class Stage:
         self.audit = folder / "audit.jsonl"
         self.log = folder / "server.log"
 
+    def serve(self, port: int) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run the shop while the context lasts."""
+        variables = {
+            KEYRING_VARIABLE: str(self.keyring),
+            AUDIT_VARIABLE: str(self.audit),
+            AUDIT_KEY_VARIABLE: os.urandom(32).hex(),
+        }
+        return serve(uvicorn("rotation_demo.worker", port, WORKERS), variables, self.log)
+
 
 async def show_off(console: Console, stage: Stage, options: argparse.Namespace) -> bool:
     """Make the traffic, rotate, and report; return whether all went well."""
     plan = Plan(options.seconds, options.rotations)
     tally = Tally()
-    screen = Screen(console, tally, plan, stage.keyring)
+    screen = Screen(console, tally, plan.seconds, stage.keyring)
     rotations = Rotations(stage.keyring, plan, screen.tell)
     await rotations.create()
     port = options.port or free_port()
     url = f"http://{HOST}:{port}"
-    with serve(port, keyring=stage.keyring, audit=stage.audit, log=stage.log) as process:
-        await ready(url, process, stage.log)
+    with stage.serve(port) as process:
+        await ready(url, process, stage.log, WORKERS)
         console.print(
             f"{options.browsers} browsers, {options.rotations} rotations, {options.seconds:g} s, {url}", highlight=False
         )
         tally.started = time.monotonic()
         until = tally.started + plan.seconds
+        closing = anyio.Event()
         async with AsyncExitStack() as stack, anyio.create_task_group() as background:
             background.start_soon(screen.show)
             async with anyio.create_task_group() as traffic:
                 for number in range(options.browsers):
-                    # One each: a pool for all takes longer to choose a connection than the server to answer.
-                    connections = await stack.enter_async_context(httpx.AsyncHTTPTransport(verify=PLAIN))
-                    browser = Browser(f"visitor-{number}", connections, url, tally, Random(number))
-                    traffic.start_soon(browser.visit, until)
-                traffic.start_soon(rotations.rotate, until)
+                    transport = await stack.enter_async_context(connections())
+                    browser = Browser(f"visitor-{number}", transport, [url], tally, Random(number))
+                    traffic.start_soon(browser.visit, closing)
+                await rotations.rotate(until)
+                # On a busy machine the last one may have come late: sessions are to move to its key all the same.
+                await anyio.sleep(max(until - time.monotonic(), plan.interval / 4))
+                closing.set()
             background.cancel_scope.cancel()
     keyring = Keyring.load(stage.keyring)
     if "Traceback" in stage.log.read_text("utf-8", "replace"):
         tally.errors.append(f"the server raised: {stage.log}")
     audit = Audit.read(stage.audit, keyring)
     summary(console, tally, keyring, audit, rotations=rotations.done, log=stage.audit)
+    page = stage.audit.with_name("report.html")
+    console.print("The rotations on a page with charts:", style="dim")
+    console.print(
+        f"{command()} audit report {stage.audit} --keyring {stage.keyring} --html {page}",
+        soft_wrap=True,
+        highlight=False,
+    )
     if rotations.done < plan.rotations:
         console.print(f"only {rotations.done} of {plan.rotations} rotations were made", style="bold red")
         return False
@@ -106,8 +128,8 @@ async def wait_for_people(console: Console, stage: Stage, options: argparse.Name
     await rotations.create()
     port = options.port or free_port()
     url = f"http://{HOST}:{port}"
-    with serve(port, keyring=stage.keyring, audit=stage.audit, log=stage.log) as process:
-        await ready(url, process, stage.log)
+    with stage.serve(port) as process:
+        await ready(url, process, stage.log, WORKERS)
         console.print(f"The shop is open: {url}", style="bold")
         console.print(f"Rotate its keys:  {command()} keyring promote {stage.keyring}", soft_wrap=True)
         console.print(f"Session events:   {stage.audit}", soft_wrap=True)

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from subprocess import PIPE, STDOUT
 from typing import TYPE_CHECKING
 
 import anyio
 
-from rotation_demo.app import MAX_AGE
+from rotation_demo.worker import MAX_AGE
+from rotation_shop.command import Failed, run, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from subprocess import CompletedProcess
+    from pathlib import Path
 
-__all__ = ["Failed", "Plan", "Rotations", "command"]
+__all__ = ["Plan", "Rotations"]
 
 RETRY = 0.5
 """Seconds between two tries of a promotion that is refused because it comes too early."""
-
-
-def command() -> str:
-    """Return the ``sessionkit`` command that belongs to this interpreter."""
-    return str(Path(sys.executable).with_name("sessionkit"))
-
-
-async def run(*arguments: str) -> CompletedProcess[bytes]:
-    """Run the command line."""
-    return await anyio.run_process([command(), *arguments], check=False, stdout=PIPE, stderr=STDOUT)
-
-
-class Failed(Exception):  # noqa: N818 - tells what happened
-    """The demonstration cannot go on; the message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +78,10 @@ class Rotations:
             "--skew": self._plan.skew,
             "--token-lifetime": MAX_AGE,
         }
-        options = [text for option, value in policy.items() for text in (option, str(value))]
+        options = [word for option, value in policy.items() for word in (option, str(value))]
         result = await run("keyring", "init", str(self._path), *options)
         if result.returncode != 0:
-            raise Failed(_text(result))
+            raise Failed(text(result))
 
     async def rotate(self, until: float) -> None:
         """Promote as planned, and at last try to prune too early; end before a time of ``time.monotonic()``."""
@@ -108,15 +92,10 @@ class Rotations:
                 result = await run("keyring", "promote", str(self._path))
                 if result.returncode == 0:
                     self.done += 1
-                    self._tell(f"rotation {self.done}: {_text(result)}")
+                    self._tell(f"rotation {self.done}: {text(result)}")
                     break
-                self._tell(f"not yet: {_text(result)}")
+                self._tell(f"not yet: {text(result)}")
                 await anyio.sleep(RETRY)
         if self.done:  # sessions of the first key are still alive: this must be refused
             result = await run("keyring", "prune", str(self._path))
-            self._tell(f"prune, exit status {result.returncode}: {_text(result)}")
-
-
-def _text(result: CompletedProcess[bytes]) -> str:
-    """Return what a command said, on one line."""
-    return " ".join(result.stdout.decode("utf-8", "replace").split())
+            self._tell(f"prune, exit status {result.returncode}: {text(result)}")

@@ -21,6 +21,7 @@ from sessionkit.audit.events import CATALOGUE, SCHEMA, Event, Level
 from sessionkit.audit.log import MAX_TEXT
 from sessionkit.exceptions import RejectReason
 from sessionkit.keyring.key import KeyState
+from sessionkit.keyring.safety import CONDITIONS
 from sessionkit.migrate.old import OldRefusal
 from sessionkit.migrate.settings import DEFAULTS
 
@@ -134,6 +135,7 @@ MEANINGS: dict[str, Meaning] = {
     "failures": _count("looks in a row that had refused the file", 2),
     "first_seen": _time("the first of them"),
     "generation": _count("generation of that ring", 7),
+    "condition": _words("safety condition that is broken, as `keyring check` names it", CONDITIONS),
     "handled": _count("messages answered since the start", 12_345),
     "idle": _seconds("time since the session was last written", 60.0),
     "key_state": _words("state of the key it came under", _STATES),

@@ -43,6 +43,7 @@ __all__ = [
     "KeyringRecovered",
     "KeyringReloadFailed",
     "KeyringReloaded",
+    "KeyringUnsafe",
     "Level",
     "RotationOverdue",
     "SessionCacheable",
@@ -471,6 +472,20 @@ class KeyringReloadFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyringUnsafe(Event):
+    """A ring was taken although it breaks a safety condition (``C1`` … ``C4``) by its dates, or after one missed."""
+
+    name: ClassVar[str] = "keyring.unsafe"
+    level: ClassVar[Level] = Level.WARNING
+    condition: str
+    problem: str
+    digest: str
+    generation: int
+    kid: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyringRecovered(Event):
     """The file is good again after ``failures`` looks in a row that refused it, over ``stale_for`` seconds."""
 
@@ -504,7 +519,7 @@ class KeyStaged(_KeyEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyActivated(_KeyEvent):
-    """A key seals from now on."""
+    """A key seals from now on: by a publish, or because its time has come."""
 
     name: ClassVar[str] = "keyring.key_activated"
     level: ClassVar[Level] = Level.INFO

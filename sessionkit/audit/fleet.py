@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sessionkit.audit.usage import SILENT_AFTER
-from sessionkit.keyring import rotation
-from sessionkit.keyring.file import DEFAULT_LIFETIME
+from sessionkit.keyring import succession
 from sessionkit.keyring.key import KeyState
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Drain:
 
 def drains(ring: Keyring, usage: Usage, now: float) -> tuple[Drain, ...]:
     """Return how far each retired key of a ring has drained."""
-    lifetime, skew = _lifetime(ring), ring.policy.skew
+    lifetime, skew = succession.lifetime(ring.policy), ring.policy.skew
     found = []
     for key in ring.keys:
         if key.state is not KeyState.RETIRED:
@@ -80,10 +79,10 @@ def prunable_at(ring: Keyring, key: Key, use: KeyUse | None) -> float | None:
         key: a retired key.
         use: what the log tells of it.
     """
-    gone = rotation.prunable_at(ring, key)
+    gone = succession.prunable_at(ring, key)
     if gone is None or use is None:
         return gone
-    kept = _lifetime(ring) + ring.policy.skew
+    kept = succession.lifetime(ring.policy) + ring.policy.skew
     if use.last_sealed is not None:
         gone = max(gone, use.last_sealed + kept)
     if use.last_opened is not None and use.last_opened >= gone:
@@ -91,10 +90,6 @@ def prunable_at(ring: Keyring, key: Key, use: KeyUse | None) -> float | None:
         # as late as a moment before it was opened.
         gone = use.last_opened + kept
     return gone
-
-
-def _lifetime(ring: Keyring) -> float:
-    return DEFAULT_LIFETIME if ring.policy.token_lifetime is None else ring.policy.token_lifetime
 
 
 @dataclass(frozen=True, slots=True)

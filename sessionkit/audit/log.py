@@ -271,6 +271,6 @@ def _lately(when: float | None, now: float) -> bool:
     return when is not None and abs(now - when) < _QUIET
 
 
-def clean(text: str) -> str:
-    """Return text without control characters, cut to ``MAX_TEXT``."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[:MAX_TEXT])
+def clean(text: str, limit: int | None = MAX_TEXT) -> str:
+    """Return text without control characters, cut to a number of characters."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[:limit])

@@ -24,6 +24,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ class Usage:
     def _session(self, reference: str, kid: str) -> _Session:
         session = self._sessions.get(reference)
         if session is None:
-            session = _Session(kid)
+            session = _Session(intern(kid))
             if self._tracks:
                 self._sessions[reference] = session
         return session
@@ -321,7 +322,7 @@ class Usage:
         return use
 
     def _written(self, event: Event) -> None:
-        when, kid = event["timestamp"], event["kid"]
+        when, kid = event["timestamp"], intern(event["kid"])  # one string a key, not one a session
         until = _moment(event.get("expires_at"))
         if until is None:
             until = when

@@ -41,12 +41,15 @@ from sessionkit.backend.lifecycle import (
     Stopped,
 )
 from sessionkit.backend.mailbox import Envelope, Mailbox
+from sessionkit.backend.parking import wakeup_here
 from sessionkit.exceptions import MessageFailed, NotRunning, Overloaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from anyio.abc import TaskStatus
+
+    from sessionkit.backend.parking import Wakeup
 
 __all__ = ["Actor", "ActorState", "ActorStats", "Behaviour", "Handler", "Lifecycle", "running"]
 
@@ -153,6 +156,7 @@ class Actor(Generic[Message, Reply, Event]):
         # Of the current run; what has no value here gets it when a run begins.
         self._thread = 0
         self._token: object = None
+        self._wakeup: Callable[[], Wakeup]
         self._since = 0.0
         self._crashes: deque[float] = deque()
         self._serving: anyio.CancelScope
@@ -196,6 +200,28 @@ class Actor(Generic[Message, Reply, Event]):
             behaviour={} if self._state is ActorState.NEW else self._behaviour.facts(),
         )
 
+    def answer_now(self, message: Message) -> tuple[Reply] | None:
+        """Handle a message in the caller's own task, if the actor is idle and this is its thread.
+
+        ``ask`` does so anyway; this spares who asks for every request the coroutine (a fifth of the whole cost in
+        place).
+
+        Returns:
+            The reply alone in a tuple; ``None`` if the message was not handled, and is to be asked.
+
+        Raises:
+            MessageFailed: if the handler raised.
+        """
+        if self._idle_thread != get_ident():
+            return None
+        try:
+            reply, events = self._perform(self._behaviour, message)
+        finally:
+            del message
+        if events:
+            self._tell_events(events)
+        return (reply,)
+
     async def ask(self, message: Message, *, timeout: float = 5.0, control: bool = False) -> Reply:
         """Hand over a message and wait for its reply. Served in place, it returns without yielding to other tasks.
 
@@ -218,11 +244,12 @@ class Actor(Generic[Message, Reply, Event]):
         """
         behaviour: Handler[Message, Reply, Event]
         try:
-            if self._idle_thread == get_ident():
-                behaviour = self._behaviour
-            elif self._state is not ActorState.RUNNING:
+            answered = self.answer_now(message)
+            if answered is not None:
+                return answered[0]
+            if self._state is not ActorState.RUNNING:
                 raise NotRunning(_REFUSALS[self._state])
-            elif self._is_elsewhere():
+            if self._is_elsewhere():
                 if control or self._elsewhere is None:
                     raise NotRunning(_CONTROL_ELSEWHERE if control else _ELSEWHERE)
                 self._inline += 1
@@ -232,7 +259,7 @@ class Actor(Generic[Message, Reply, Event]):
                     message, copy_context(), anyio.current_time() + timeout, control=control
                 )
                 self._accept(envelope)
-                return await envelope.outcome()
+                return await envelope.outcome(self._wakeup)
             reply, events = self._perform(behaviour, message)
             if events:
                 self._tell_events(events)
@@ -259,6 +286,7 @@ class Actor(Generic[Message, Reply, Event]):
         self._behaviour = self._factory()
         self._thread = get_ident()
         self._token = current_token()
+        self._wakeup = wakeup_here()
         self._since = time.monotonic()
         self._crashes.clear()
         self._serving = anyio.CancelScope()
@@ -298,7 +326,7 @@ class Actor(Generic[Message, Reply, Event]):
             if self._in_place:
                 self._idle_thread = self._thread
             try:
-                await self._mailbox.arrival()  # at once if there is something, so that nobody sees it idle then
+                await self._mailbox.arrival(self._wakeup)  # at once if there is something: nobody sees it idle
             finally:
                 self._idle_thread = 0
             self._work_off()

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessionkit.audit import events
@@ -88,9 +87,10 @@ def cookie_fields(scope: Mapping[str, Any]) -> tuple[bytes, ...]:
 class _Usage:
     """What one key did since the last tally."""
 
-    __slots__ = ("failed", "last_opened", "last_sealed", "opened", "rekeyed_from", "sealed")
+    __slots__ = ("failed", "key", "last_opened", "last_sealed", "opened", "rekeyed_from", "sealed")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key) -> None:
+        self.key = key
         self.opened = self.sealed = self.rekeyed_from = self.failed = 0
         self.last_opened = self.last_sealed = 0.0
 
@@ -147,7 +147,7 @@ class SessionBackend:
         self._trail = Trail(config.audit, Pseudonyms() if pseudonyms is None else pseudonyms)
         self._serializer = Serializer(config.type_encoders)
         self._tallied = clock()
-        self._usage: dict[Key, _Usage] = {}
+        self._usage: dict[bytes, _Usage] = {}  # by the key's id: to hash a whole key takes microseconds
         self._reminded: float | None = None
         self._use(keyring)
 
@@ -213,9 +213,9 @@ class SessionBackend:
         return Inspected(ring.digest, ring.generation, ring.active(self._clock()).kid, counts)
 
     def _used(self, key: Key) -> _Usage:
-        usage = self._usage.get(key)
+        usage = self._usage.get(key.id)
         if usage is None:
-            usage = self._usage[key] = _Usage()
+            usage = self._usage[key.id] = _Usage(key)
         return usage
 
     def _tally(self, *, all_keys: bool) -> list[Event]:
@@ -223,10 +223,10 @@ class SessionBackend:
         counted, self._usage = self._usage, {}
         window, self._tallied = max(0.0, now - self._tallied), now
         ring = self._keyring
-        idle = [key for key in ring.keys if key not in counted] if all_keys else []
+        idle = [_Usage(key) for key in ring.keys if key.id not in counted] if all_keys else []
         built: list[Event] = []
-        for key in (*counted, *idle):
-            usage = counted.get(key) or _Usage()
+        for usage in (*counted.values(), *idle):
+            key = ring.find(usage.key.id) or usage.key  # a reload may have changed its state meanwhile
             built.append(
                 events.KeyUsage(
                     kid=key.kid,
@@ -332,7 +332,7 @@ class SessionBackend:
         """Return a session of ours with the old cookies that came beside it: they would outlive a logout."""
         known = {*loaded.names, *loaded.stale}
         left = dict.fromkeys(name for reader in self._readers for name in reader.names(fields) if name not in known)
-        return replace(loaded, stale=(*loaded.stale, *left)) if left else loaded
+        return loaded._replace(stale=(*loaded.stale, *left)) if left else loaded
 
     # --- save ---------------------------------------------------------------------------------------------------------
 
@@ -450,7 +450,9 @@ class SessionBackend:
         every node already (C1), so going on with it loses nothing.
         """
         active = self._keyring.active(now)
-        came = None if loaded is None else self._keyring.find(loaded.key.id)
+        if loaded is None or loaded.key.id == active.id:
+            return active
+        came = self._keyring.find(loaded.key.id)
         return active if came is None or not self._keyring.is_older(active, came) else came
 
     def _keep_as_it_was(self, message: Save, plan: _Plan) -> Saved:

@@ -6,7 +6,7 @@ Rules of this file:
   so; nobody ever sees a second or a late answer.
 * Putting never waits. Either there is a place, or the caller hears so at once.
 * Deadlines lie in the envelopes and one timer watches the earliest: a timer for each ask costs 10 µs, this one nothing.
-* Who waits is woken through :data:`Wakeup` and nothing else. A natively parked variant would replace that one name.
+* Who waits is parked and woken through ``parking`` and nothing else.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import anyio
 from sessionkit.exceptions import AskTimeout, NotRunning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Context
 
-__all__ = ["Envelope", "Mailbox", "Wakeup"]
+    from sessionkit.backend.parking import Wakeup
+
+__all__ = ["Envelope", "Mailbox"]
 
 Message = TypeVar("Message")
 Reply = TypeVar("Reply")
-
-Wakeup = anyio.Event
-"""How a task is parked and woken: made on the loop it is used on, ``set()`` once, ``await wait()``."""
 
 
 class Envelope(Generic[Message, Reply]):
@@ -53,7 +53,7 @@ class Envelope(Generic[Message, Reply]):
         self.control = control
         self.pending = True
         self._error: Exception | None = None
-        self._wakeup = Wakeup()
+        self._wakeup: Wakeup | None = None
 
     def __repr__(self) -> str:
         return f"<Envelope {'pending' if self.pending else 'settled'}>"
@@ -70,8 +70,11 @@ class Envelope(Generic[Message, Reply]):
             self._error = error
             self._settle()
 
-    async def outcome(self) -> Reply:
+    async def outcome(self, wakeup: Callable[[], Wakeup]) -> Reply:
         """Wait for the answer; a caller that is cancelled meanwhile abandons the question.
+
+        Args:
+            wakeup: makes the place to wait at.
 
         Returns:
             The reply.
@@ -79,11 +82,13 @@ class Envelope(Generic[Message, Reply]):
         Raises:
             ActorError: what :meth:`fail` was given.
         """
-        try:
-            await self._wakeup.wait()
-        finally:
-            if self.pending:
-                self._settle()
+        if self.pending:
+            self._wakeup = wakeup()
+            try:
+                await self._wakeup.wait()
+            finally:
+                if self.pending:
+                    self._settle()
         if self._error is not None:
             try:
                 raise self._error
@@ -94,7 +99,8 @@ class Envelope(Generic[Message, Reply]):
     def _settle(self) -> None:
         self.pending = False
         del self.message
-        self._wakeup.set()
+        if self._wakeup is not None:
+            self._wakeup.set()
 
 
 class Mailbox(Generic[Message, Reply]):
@@ -159,10 +165,14 @@ class Mailbox(Generic[Message, Reply]):
                 return envelope
         return None
 
-    async def arrival(self) -> None:
-        """Wait until an envelope lies in the mailbox."""
+    async def arrival(self, wakeup: Callable[[], Wakeup]) -> None:
+        """Wait until an envelope lies in the mailbox.
+
+        Args:
+            wakeup: makes the place to wait at.
+        """
         while not self._queue:
-            self._arrival = Wakeup()
+            self._arrival = wakeup()
             try:
                 await self._arrival.wait()
             finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessionkit.wire.codec import ABSENT, Absent, Loaded, Rejected
 
@@ -61,8 +61,7 @@ class Migrated:
 Received = Loaded | Migrated | Rejected | Absent
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Load:
+class Load(NamedTuple):
     """Open the session of a request. Replies: ``Loaded``, ``Migrated``, ``Rejected`` or ``Absent``.
 
     Attributes:
@@ -73,9 +72,12 @@ class Load:
     fields: tuple[bytes, ...]
     client: str | None = None
 
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<Load>"
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Save:
+
+class Save(NamedTuple):
     """Decide what to do with the session of a response. Replies: ``Saved`` or ``Unsaved``.
 
     Attributes:
@@ -95,6 +97,10 @@ class Save:
     shared: bool = False
     failed: bool = False
     scope_type: str = "http"
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<Save>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -120,8 +126,7 @@ class Tally:
     all_keys: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(NamedTuple):
     """What to send.
 
     Attributes:

@@ -9,7 +9,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from os import PathLike
@@ -40,14 +42,15 @@ from sessionkit.exceptions import (
 )
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.keyring.reloader import Reloader, refuse_ahead, self_test, watch_folder
+from sessionkit.keyring.reloader import Reloader, key_events, refuse_ahead, self_test, watch_folder
 from sessionkit.keyring.source import looks_like_secret
+from sessionkit.keyring.succession import next_takeover
 from sessionkit.migrate.reader import readers
 from sessionkit.wire.serializer import Serializer
 from sessionkit.wire.token import named_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from sessionkit.config import SessionConfig
 
@@ -58,6 +61,12 @@ TALLY_INTERVAL = 60.0
 
 TALLIES_A_FULL_ONE = 60
 """Every so many tallies all keys are told of, also those that did nothing: hourly."""
+
+TAKEOVER_CHECK = 5.0
+"""Seconds at most between looks at whether a key's time has come: clocks are set, and rings change, meanwhile."""
+
+_TICK = 0.01
+"""Seconds at least between those looks: a timer may wake a moment too soon by the clock."""
 
 
 class SessionService:
@@ -124,6 +133,10 @@ class SessionService:
         )
         self._source = "code" if path is None else path.name
         self._announced = self._announced_inline = False
+        self._takeover_lock = threading.Lock()
+        self._told_of = self._keyring  # what its keys' times have brought about is told …
+        self._told_until = 0.0  # … up to here
+        self._next_takeover = math.inf  # when there will be more to tell; never before the ring is announced
 
     def __repr__(self) -> str:
         """Show the cookie's name, the ring and the actor's state."""
@@ -158,19 +171,42 @@ class SessionService:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
+    def answer_now(self, message: Message) -> Reply | None:
+        """Answer at once if the actor is idle; ``None`` if it is not, or there is none: ``ask`` then.
+
+        Raises:
+            ActorError: if it cannot be answered.
+        """
+        if self._next_takeover != math.inf and self._clock() >= self._next_takeover:
+            self._tell_takeover()
+        answered = self._actor.answer_now(message)
+        if answered is None:
+            return None
+        reply = answered[0]
+        if type(reply) is Rejected:
+            self._look_for(reply)
+        return reply
+
     async def ask(self, message: Message) -> Reply:
         """Have a message answered.
 
         Raises:
             ActorError: if it cannot be answered now.
         """
+        if self._next_takeover != math.inf and self._clock() >= self._next_takeover:
+            self._tell_takeover()
         if self._actor.state in _UNHOSTED:
             reply = await self._ask_inline(message)
         else:
             reply = await self._actor.ask(message)
-        if type(reply) is Rejected and reply.reason is RejectReason.UNKNOWN_KEY and self._reloader is not None:
-            self._reloader.prod(named_key(reply.value))
+        if type(reply) is Rejected:
+            self._look_for(reply)
         return reply
+
+    def _look_for(self, rejected: Rejected) -> None:
+        """Have the file looked at for a key that is not in the ring."""
+        if rejected.reason is RejectReason.UNKNOWN_KEY and self._reloader is not None:
+            self._reloader.prod(named_key(rejected.value))
 
     async def _ask_inline(self, message: Message) -> Reply:
         if self._reloader is not None:
@@ -224,6 +260,7 @@ class SessionService:
                             tasks.start_soon(self._reloader.run)
                         tasks.start_soon(self._tally)
                         tasks.start_soon(self._flush)
+                        tasks.start_soon(self._await_takeovers)
                         yield
                     finally:
                         await self._end()
@@ -265,18 +302,49 @@ class SessionService:
             await anyio.sleep(FLUSH_INTERVAL)
             self.log.flush()
 
+    async def _await_takeovers(self) -> None:
+        """Tell of a key that takes over by its time when it does, also where nobody asks for anything."""
+        while True:
+            wait = self._next_takeover - self._clock()
+            await anyio.sleep(min(max(wait, _TICK), TAKEOVER_CHECK))
+            self._tell_takeover()
+
+    def _tell_takeover(self, following: Keyring | None = None) -> float:
+        """Tell what the times of keys have brought about since that was last told: once, whoever asks.
+
+        Args:
+            following: the ring to tell of from now on, if it is another one.
+
+        Returns:
+            Up to when it is told, in Unix seconds.
+        """
+        told: Sequence[Event] = ()
+        with self._takeover_lock:
+            ring, since = self._told_of, self._told_until
+            now = max(self._clock(), since)  # a clock that is set back makes nothing happen twice
+            if now >= self._next_takeover:
+                told = key_events(ring, ring, now, since)
+            self._tell_from(ring if following is None else following, now)
+        self.log.emit(told)
+        return now
+
+    def _tell_from(self, ring: Keyring, now: float) -> None:
+        self._told_of, self._told_until, self._next_takeover = ring, now, next_takeover(ring, now)
+
     def _announce(self) -> None:
         if self._announced:
             return
         self._announced = True
         ring = self._keyring
+        now = self._clock()
+        self._tell_from(ring, now)
         counts = ring.counts()
         self.log.emit(
             (
                 events.KeyringLoaded(
                     digest=ring.digest,
                     generation=ring.generation,
-                    active_kid=ring.active(self._clock()).kid,
+                    active_kid=ring.active(now).kid,
                     staged=counts[KeyState.STAGED],
                     retired=counts[KeyState.RETIRED],
                     revoked=counts[KeyState.REVOKED],
@@ -293,7 +361,7 @@ class SessionService:
             self.config, self._keyring, clock=self._clock, pseudonyms=self._refs, migrate=self._readers
         )
 
-    async def _adopt(self, keyring: Keyring) -> None:
+    async def _adopt(self, keyring: Keyring) -> float:
         # First for everybody made from now on, then for the actor between two of its messages.
         before, self._keyring = self._keyring, keyring
         if self._actor.state not in _UNHOSTED:
@@ -302,6 +370,7 @@ class SessionService:
             except ActorError:
                 self._keyring = before
                 raise
+        return self._tell_takeover(keyring)
 
     def _suits(self, keyring: Keyring) -> None:
         SessionBackend.check(self.config, keyring)

@@ -154,11 +154,12 @@ def _made_for_one(
     key: str,
 ) -> list[NewKey]:
     """Make what is to be staged in the place of one revoked key, if anything is."""
-    target = rotation.select(editor.ring, key)
+    settled = rotation.settle(editor.ring, moment)
+    target = rotation.select(settled, key)
     if target.state not in {KeyState.ACTIVE, KeyState.STAGED}:
         return []
     # An emergency does not wait for a successor, unless there is nothing that could take over.
-    alone = target.state is KeyState.ACTIVE and not editor.ring.counts()[KeyState.STAGED]
+    alone = target.state is KeyState.ACTIVE and not settled.counts()[KeyState.STAGED]
     if not (sources or inline or editor.inline or alone):
         return []
     return [_new_key(editor, path, label, moment, sources[0] if sources else {}, inline=inline)]

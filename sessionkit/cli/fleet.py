@@ -105,7 +105,7 @@ class Told:
     def __init__(self, ring: Keyring, usage: Usage, now: float, live_within: float) -> None:
         self._now = now
         self._usage = usage
-        self._drains = fleet.drains(ring, usage, now)
+        self._drains = fleet.drains(rotation.settle(ring, now), usage, now)
         self._found = fleet.convergence(ring, usage, now, live_within)
 
     @property

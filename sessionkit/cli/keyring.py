@@ -17,6 +17,9 @@ from sessionkit.audit.usage import SILENT_AFTER
 from sessionkit.cli import fleet
 from sessionkit.cli.logs import AuditLogs, LiveWithin, log_facts, summed
 from sessionkit.cli.output import AsJson, console, failing, now, refuse, say, span, when
+from sessionkit.cli.timeline import lay_out
+from sessionkit.cli.timeline_svg import render
+from sessionkit.cli.timeline_text import draw
 from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
 from sessionkit.keyring.editor import Editor, NewKey, create
@@ -137,20 +140,20 @@ def _new_key(
 
 
 def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
-    seals = ring.active(moment)
+    """Return the keys as they stand: one that has taken over by its time is active, whatever the file still says."""
     return [
         {
             "label": key.label,
             "kid": key.kid,
             "state": key.state.value,
-            "seals": key is seals,
+            "seals": key.state is KeyState.ACTIVE,
             "created": when(key.created),
             "activates": when(key.activates),
             "retired": when(key.retired),
             "revoked": when(key.revoked),
             "prune_after": when(key.prune_after),
         }
-        for key in ring.keys
+        for key in rotation.settle(ring, moment).keys
     ]
 
 
@@ -292,7 +295,7 @@ def prune(
         names = list(keys or ())
         if usage is not None and not force:
             fleet.refuse_laggards(before, usage, moment, live_within)
-            names = fleet.drained(before, usage, moment, names)
+            names = fleet.drained(rotation.settle(before, moment), usage, moment, names)
         ring = rotation.prune(before, moment, names, force=force)
         editor.publish(ring)
     gone = [key.kid for key in before.keys if ring.find(key.id) is None]
@@ -310,7 +313,6 @@ def check(
     with failing(as_json=as_json):
         found = rotation.check(Keyring.load(old), Keyring.load(new), moment)
     if found:
-        lines = [f"{one.condition}: {one.reason}. {one.remedy}" for one in found]
         facts = [
             {
                 "condition": one.condition,
@@ -318,11 +320,18 @@ def check(
                 "label": one.label,
                 "reason": one.reason,
                 "remedy": one.remedy,
+                "allowed_at": when(one.allowed_at),
             }
             for one in found
         ]
-        refuse("\n".join(lines), as_json=as_json, violations=facts)
+        refuse("\n".join(map(_told_of, found)), as_json=as_json, violations=facts)
     say("safe to publish.", {"violations": []}, as_json=as_json)
+
+
+def _told_of(violation: rotation.Violation) -> str:
+    about = "" if violation.kid is None else f" ({violation.kid})"
+    allowed = "" if violation.allowed_at is None else f" Allowed from {when(violation.allowed_at)}."
+    return f"{violation.condition}{about}: {violation.reason}. {violation.remedy}{allowed}"
 
 
 @app.command()
@@ -335,26 +344,26 @@ def status(
         ring = Keyring.load(path)
     lines: Iterable[str] = ()
     more: dict[str, Any] = {}
+    settled = rotation.settle(ring, moment)
     if audit:
         usage, reader = summed(audit, as_json=as_json)
         told = fleet.Told(ring, usage, moment, live_within)
-        advice = told.waiting() or _advice(ring, moment, told.prunable)
+        advice = told.waiting() or _advice(settled, moment, told.prunable)
         lines, more = told.lines(), {**told.facts(), "log": log_facts(reader)}
     else:
-        advice = _advice(ring, moment)
+        advice = _advice(settled, moment)
     if as_json:
         say("", _facts(ring, moment, next=advice, **more), as_json=True)
         return
     console.print(f"{path}: generation {ring.generation}, digest {ring.digest}", markup=False)
     table = Table("label", "kid", "state", "seals", "for", "prune after", box=None, pad_edge=False)
-    seals = ring.active(moment)
-    for key in ring.keys:
+    for key in settled.keys:
         since = key.revoked or key.retired or key.activates or key.created
         table.add_row(
             Text(_shown(key)),
             key.kid,
             key.state.value,
-            "yes" if key is seals else "",
+            "yes" if key.state is KeyState.ACTIVE else "",
             "-" if since is None else span(moment - since),
             when(key.prune_after) or "-",
         )
@@ -367,11 +376,22 @@ def status(
 
 
 @app.command()
-def timeline(path: Ring, as_json: AsJson = False) -> None:
-    """List what happened to each key and what will, in order."""
+def timeline(
+    path: Ring,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw it into this file instead, for browsers and documents.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the life of every key, and list what happened to each and what will, in order."""
     moment = now()
     with failing(as_json=as_json):
         ring = Keyring.load(path)
+    chart = lay_out(ring, moment)
+    if svg is not None:
+        _write_svg(svg, render(chart), as_json=as_json)
+        say(f"{svg}: drawn.", {"svg": str(svg), "now": when(moment)}, as_json=as_json)
+        return
     happenings = sorted(_happenings(ring), key=lambda one: one[0])
     if as_json:
         facts = [
@@ -379,6 +399,9 @@ def timeline(path: Ring, as_json: AsJson = False) -> None:
         ]
         say("", {"timeline": facts, "now": when(moment)}, as_json=True)
         return
+    for line in draw(chart, console.width, ascii_only=console.options.ascii_only):
+        console.print(line)
+    console.print()
     told_now = False
     for time, key, what in happenings:
         if not told_now and time > moment:
@@ -387,6 +410,16 @@ def timeline(path: Ring, as_json: AsJson = False) -> None:
         console.print(f"{when(time)}  {key.kid}  {what:<11} {_shown(key)}", markup=False)
     if not told_now:
         console.print(f"{when(moment)}  now", markup=False)
+
+
+def _write_svg(path: Path, svg: str, *, as_json: bool) -> None:
+    """Write a drawing; never over something that is none, as the keyring itself."""
+    try:
+        if path.exists() and not path.read_bytes().startswith(b"<svg"):
+            refuse(f"{path}: is there already and no SVG. Choose another file.", as_json=as_json)
+        path.write_text(svg, "utf-8")
+    except OSError as error:
+        refuse(f"{path}: cannot be written ({error.strerror}). Choose another file.", as_json=as_json)
 
 
 def _happenings(ring: Keyring) -> Iterator[tuple[float, Key, str]]:
@@ -417,6 +450,14 @@ def _advice(ring: Keyring, moment: float, prunable: Mapping[Key, float | None] |
     undated = [key for key, gone in retired.items() if gone is None]
     if undated:
         return f"write down when {', '.join(map(_shown, undated))} retired, so that it can be pruned one day"
+    return _advice_on_staged(ring, staged, ready, moment)
+
+
+def _advice_on_staged(ring: Keyring, staged: list[Key], ready: list[float], moment: float) -> str:
+    coming = [key for key in staged if key.activates is not None and key.activates > moment]
+    if coming:
+        first = min(coming, key=ring.order)
+        return f"wait; {_shown(first)} takes over by itself at {when(first.activates)}"
     if not ready:
         return f"write down when {', '.join(map(_shown, staged))} was created, so that it can be promoted"
     if moment < min(ready):

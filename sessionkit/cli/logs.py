@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import IO
 
-__all__ = ["AuditLogs", "LiveWithin", "Logs", "log_facts", "printable", "reading", "summed"]
+__all__ = ["AuditLogs", "LiveWithin", "Logs", "kept_stdin", "log_facts", "printable", "reading", "summed"]
 
 Logs = Annotated[
     list[str],
@@ -63,6 +65,18 @@ def reading(
         first = reader.located[0]
         lines = "1 line" if reader.broken == 1 else f"{reader.broken:,} lines"
         errors.print(f"{lines} could not be read, first {printable(str(first))}", markup=False)
+
+
+@contextmanager
+def kept_stdin(logs: Sequence[str]) -> Iterator[IO[bytes] | None]:
+    """Put standard input aside in a file, if it is among some logs that are to be read more than once."""
+    if "-" not in logs:
+        yield None
+        return
+    with tempfile.TemporaryFile() as kept:
+        shutil.copyfileobj(sys.stdin.buffer, kept)
+        kept.seek(0)
+        yield kept
 
 
 def summed(logs: Sequence[str], *, as_json: bool) -> tuple[Usage, LogReader]:

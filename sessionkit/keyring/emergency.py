@@ -2,7 +2,7 @@
 
 Rules of this file:
 
-* An emergency does not wait: what it ends is meant to end, so C1 to C3 do not hold for it (see ``rotation.check``).
+* An emergency does not wait: what it ends is meant to end, so C1 to C3 do not hold for it (see ``safety``).
 * What is ended must be ended at once, everywhere and for good: one publish, and no way back by accident (E1).
 """
 

@@ -22,7 +22,7 @@ from anyio import to_thread
 from sessionkit.audit import events
 from sessionkit.audit.events import Event, timestamp
 from sessionkit.exceptions import ConfigurationError, KeyringError, SessionKitError
-from sessionkit.keyring import file, rotation
+from sessionkit.keyring import file, safety, succession
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.unknown import UnknownKeys
 from sessionkit.wire.token import TokenCipher
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from sessionkit.keyring.key import Key
     from sessionkit.keyring.keyring import Keyring
+    from sessionkit.keyring.safety import Violation
 
 __all__ = ["POLL_INTERVAL", "Reloader", "key_events", "watch_folder"]
 
@@ -69,7 +70,7 @@ class Reloader:
     Args:
         path: the file.
         keyring: the ring in force, as read from it.
-        adopt: puts another ring in force; awaited.
+        adopt: puts another ring in force; awaited, and returns when that was, in Unix seconds.
         suits: raises ``ConfigurationError`` if a ring does not suit what it is used for.
         emit: takes events.
         clock: returns Unix seconds.
@@ -81,7 +82,7 @@ class Reloader:
         path: Path,
         keyring: Keyring,
         *,
-        adopt: Callable[[Keyring], Awaitable[object]],
+        adopt: Callable[[Keyring], Awaitable[float]],
         suits: Callable[[Keyring], None],
         emit: Callable[[Iterable[Event]], None],
         clock: Callable[[], float],
@@ -225,8 +226,8 @@ class Reloader:
             if news is None:
                 self._not_found(asked_for)
                 return
-            found, fingerprint = news
-            await self._adopt(found)
+            found, fingerprint, risks = news
+            since = await self._adopt(found)
         except SessionKitError as error:
             self._report(error, trigger)
             self._not_found(asked_for)
@@ -240,16 +241,19 @@ class Reloader:
         before, self._keyring = self._keyring, found
         self._not_found(())
         self._recovered()
-        now = self._clock()
-        self._emit(_reloaded(before, found, trigger, began, now))
-        self._emit(key_events(before, found, now))
+        self._emit(_reloaded(before, found, trigger, began, self._clock()))
+        self._emit(key_events(before, found, since))
+        self._emit(_unsafe(found, risks))
 
     def _not_found(self, kids: Iterable[bytes]) -> None:
         """Note ids that this look has not brought; it has also seen whether what is known of others still holds."""
         self._unknown.looked((self._looked_at, self._keyring.digest), kids)
 
-    def _read(self, trigger: str) -> tuple[Keyring, bytes] | None:
-        """Return another ring than the one in force, with its file's fingerprint; runs in a worker thread."""
+    def _read(self, trigger: str) -> tuple[Keyring, bytes, tuple[Violation, ...]] | None:
+        """Return another ring than the one in force, with its file's fingerprint and what it puts at risk.
+
+        Runs in a worker thread.
+        """
         data = file.read_bytes(self.path)
         fingerprint = self._looked_at = hashlib.sha256(data).digest()
         if fingerprint == self._seen and not self._failures:
@@ -264,14 +268,11 @@ class Reloader:
             self._seen = fingerprint
             self._recovered()
             return None
-        self._check(found)
-        return found, fingerprint
-
-    def _check(self, found: Keyring) -> None:
-        refuse_unsafe(self._keyring, found, self.path)
-        refuse_ahead(found, self._clock(), self.path)
+        risks = refuse_unsafe(self._keyring, found, now, self.path)
+        refuse_ahead(found, now, self.path)
         self._suits(found)
         self_test(found)
+        return found, fingerprint, risks
 
     def _recovered(self) -> None:
         if self._failures:
@@ -324,22 +325,38 @@ class _Unforeseen(SessionKitError):  # noqa: N818 - never raised, only told
     """Stands for an error whose text may quote the file."""
 
 
-def refuse_unsafe(before: Keyring, found: Keyring, path: Path) -> None:
-    """Refuse a ring that must not follow the one in force.
+def refuse_unsafe(before: Keyring, found: Keyring, now: float, path: Path) -> tuple[Violation, ...]:
+    """Refuse a ring that must not follow the one in force, and return what else it breaks, to be told.
 
-    A generation that goes backwards, or two rings under one generation, is never accepted. C1 (each side reads what the
-    other writes) is demanded of the very next generation alone: a node that missed one cannot judge, and a node that
-    refuses what all others serve would be the one that loses sessions. E1 (what was ended stays ended) is for whoever
-    publishes: a wrong key that was revoked by mistake must have a way back.
+    The check is that of ``sessionkit keyring check``. But a node sees a publish late, does not know what its operator
+    knows, and would lose sessions itself if it alone refused what all others serve. So it demands what every node with
+    the same ring in force demands as well, and what costs no session while they all do:
+
+    * Generations (C2): one that goes backwards, or two rings under one generation, is never accepted.
+    * C1, each side reads what the other writes: of the very next generation alone. A node that missed one cannot judge.
+
+    What was ended and would go on (E1) is taken: a key that was revoked by mistake must have a way back.
+    Keys that take over or go sooner than their dates allow (C2, C3) are taken: the operator may have seen by digests or
+    in the log that all is well, or wants it so (``--force``). Moves to and fro (C4) lose nothing.
+
+    Args:
+        before: the ring in force.
+        found: the ring to follow it.
+        now: Unix seconds.
+        path: the file, for the error.
 
     Raises:
         KeyringError: naming the condition.
     """
     missed_one = found.generation > before.generation + 1
-    for violation in rotation.check(before, found):
-        if violation.condition == "E1" or (violation.condition == "C1" and missed_one):
-            continue
-        raise KeyringError(violation.condition, violation.reason, violation.remedy, label=violation.label, path=path)
+    told = safety.check(before, found, now, loading=True)
+    for violation in told:
+        whole = violation.kid is None and violation.condition != "E1"
+        if whole or (violation.condition == "C1" and not missed_one):
+            raise KeyringError(
+                violation.condition, violation.reason, violation.remedy, label=violation.label, path=path
+            )
+    return told
 
 
 def refuse_ahead(found: Keyring, now: float, path: Path | None) -> None:
@@ -392,17 +409,35 @@ def _reloaded(before: Keyring, found: Keyring, trigger: str, began: float, now: 
     ]
 
 
-def key_events(before: Keyring, found: Keyring, now: float) -> list[Event]:
-    """Return what happened to each key between two rings.
+def _unsafe(found: Keyring, risks: Iterable[Violation]) -> list[Event]:
+    return [
+        events.KeyringUnsafe(
+            condition=risk.condition,
+            problem=risk.reason,
+            digest=found.digest,
+            generation=found.generation,
+            kid=risk.kid,
+            label=risk.label,
+        )
+        for risk in risks
+    ]
+
+
+def key_events(before: Keyring, found: Keyring, now: float, since: float | None = None) -> list[Event]:
+    """Return what happened to each key between two rings, or to one ring by time alone.
+
+    A staged key that has taken over by its time is active, also where the file does not say so yet.
 
     Args:
         before: the older ring.
-        found: the newer ring.
+        found: the newer ring; the same one for what its keys' times brought about.
         now: Unix seconds; tells a prune that came early.
+        since: when the older ring was last looked at, in Unix seconds; now by default.
     """
     told: list[Event] = []
-    for key in found.keys:
-        earlier = before.find(key.id)
+    earlier_ring = succession.settle(before, now if since is None else since)
+    for key in succession.settle(found, now).keys:
+        earlier = earlier_ring.find(key.id)
         if earlier is None or earlier.state is not key.state:
             told.append(_key_event(key, found))
     told.extend(
@@ -415,7 +450,7 @@ def key_events(before: Keyring, found: Keyring, now: float) -> list[Event]:
             prune_after=None if key.prune_after is None else timestamp(key.prune_after),
             early=key.state is not KeyState.REVOKED and key.prune_after is not None and now < key.prune_after,
         )
-        for key in before.keys
+        for key in earlier_ring.keys
         if found.find(key.id) is None
     )
     return told

@@ -1,24 +1,25 @@
-"""The steps of a rotation and the conditions that keep it from losing sessions: pure functions from ring to ring.
-
-D is the policy's ``propagation``, ε its ``skew``, T its ``token_lifetime``; ``now`` is Unix seconds.
-
-* C1: what a node on either of two adjacent rings seals, a node on the other one opens.
-* C2: a ring is published only when every node has the one before; generations grow.
-* C3: a key goes only T + ε after the last node sealed under it.
-* C4: opening never depends on time (``Keyring.active`` sees to that), and one key is active.
-* E1: what an emergency has ended stays ended: no revoked key opens again, and ``not_before`` does not go back.
+"""The steps of a rotation: pure functions from ring to ring.
 
 Every step returns a new ring of the next generation, or raises ``RotationRefused`` with the time from which it is safe.
-People write files too, and leave dates out: a date that is missing is never taken for one long ago.
+What a step publishes is safe by ``safety.check``, unless it is forced.
+
+Rules of this file:
+
+* A step first settles the ring: a staged key that has taken over by its time is the active one, and the key that it
+  has outrun is retired since then. The publish writes that down along with the step itself.
+* One writer makes one step after another; nodes may be as far behind as D.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sessionkit.exceptions import RotationRefused
 from sessionkit.keyring.key import KeyState
+from sessionkit.keyring.safety import Violation, check
+from sessionkit.keyring.succession import activated, kept, promotable_at, prunable_at, retire_at, settle, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,30 +39,9 @@ __all__ = [
     "rollback",
     "schedule",
     "select",
+    "settle",
     "stage",
 ]
-
-_FILE_LIFETIME = 1_209_600.0
-"""Seconds taken for T where a ring promises none: the reference's ``max_age``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A condition that a publish would break.
-
-    Attributes:
-        condition: ``C1``, ``C2``, ``C3`` or ``E1``.
-        reason: what would happen.
-        remedy: what to publish instead.
-        kid: the key it is about, in hexadecimal, if it is about one.
-        label: its label.
-    """
-
-    condition: str
-    reason: str
-    remedy: str
-    kid: str | None = None
-    label: str | None = None
 
 
 def select(ring: Keyring, name: str) -> Key:
@@ -91,19 +71,44 @@ def schedule(ring: Keyring, name: str, at: float, now: float) -> Keyring:
     """Let a staged key take over by itself at a time, on every node by its own clock; no new generation.
 
     Raises:
-        RotationRefused: if not every node can have it by then.
+        RotationRefused: if it is not staged, or not every node can have it by then.
     """
-    key = select(ring, name)
-    ready = (key.created if key.created is not None else now) + ring.policy.propagation + ring.policy.skew
+    key = select(settle(ring, now), name)
+    if key.state is not KeyState.STAGED:
+        raise RotationRefused(f"key {key.label!r} is {key.state}. Only staged keys take over.")
+    ready = (key.created if key.created is not None else now) + spread(ring.policy)
     if at < ready:
         raise RotationRefused(f"key {key.label!r} may not be on every node by then.", allowed_at=ready)
-    moved = [replace(one, activates=at) if one is key else one for one in ring.keys]
-    return ring.changed(keys=moved)
+    return _scheduled(ring, key, at, now)
 
 
-def promotable_at(ring: Keyring, key: Key) -> float | None:
-    """Return when every node has a staged key: D + ε after it was made; ``None`` if nothing tells when that was."""
-    return None if key.created is None else key.created + ring.policy.propagation + ring.policy.skew
+def _scheduled(ring: Keyring, key: Key, at: float, now: float) -> Keyring:
+    if _is_coming(ring, key, now) and at > (key.activates or 0.0):
+        raise RotationRefused(
+            f"key {key.label!r} takes over by itself before every node can know better.", allowed_at=key.activates
+        )
+    earliest = max(now, _begun(ring, now))
+    if at < earliest:
+        raise RotationRefused(
+            f"key {key.label!r} would never take over: the active one has sealed since later.", allowed_at=earliest
+        )
+    return ring.changed(keys=[replace(one, activates=at) if one.id == key.id else one for one in ring.keys])
+
+
+def _passed_over(ring: Keyring, key: Key, now: float) -> bool:
+    """Return whether a staged key's time came before that of the key that seals, so that it never takes over."""
+    return key.activates is not None and key.activates <= now and ring.is_older(key, ring.active(now))
+
+
+def _is_coming(ring: Keyring, key: Key, now: float) -> bool:
+    """Return whether a staged key takes over by itself before another publish is on every node."""
+    soon = key.activates is not None and key.activates <= now + spread(ring.policy)
+    return soon and not _passed_over(ring, key, now)
+
+
+def _begun(ring: Keyring, now: float) -> float:
+    """Return since when the key seals that seals now; no key takes over from it by an earlier time."""
+    return ring.order(ring.active(now))[0]
 
 
 def promote(
@@ -126,12 +131,19 @@ def promote(
     Raises:
         RotationRefused: if no key is staged, or not every node can have it yet.
     """
+    ring = settle(ring, now)
     staged = sorted((key for key in ring.keys if key.state is KeyState.STAGED), key=_made)
     if not staged:
         raise RotationRefused(
             "no key is staged. Stage one first, and publish it: every node must have it before it seals."
         )
-    chosen = staged[0]
+    ahead = [key for key in staged if not _passed_over(ring, key, now)]
+    if not ahead:
+        raise RotationRefused(
+            f"key {staged[0].label!r} is staged for a time before that of the key that seals, so nodes take it for the "
+            "older one and move sessions away from it. Remove its `activates`, publish that, then promote it."
+        )
+    chosen = ahead[0]
     ready = promotable_at(ring, chosen)
     if not force and ready is None:
         raise RotationRefused(
@@ -144,71 +156,98 @@ def promote(
             f"{ring.policy.skew:.0f} s of skew must have passed since it was staged.",
             allowed_at=ready,
         )
+    added = () if successor is None else (successor,)
     if at is not None and at > now:
-        moved = [replace(key, activates=at) if key is chosen else key for key in ring.keys]
-    else:
-        moved = [_promoted(ring, key, chosen, now) for key in ring.keys]
-    return _next(ring, (*moved, *(() if successor is None else (successor,))))
-
-
-def _promoted(ring: Keyring, key: Key, chosen: Key, now: float) -> Key:
-    if key is chosen:
-        return replace(key, state=KeyState.ACTIVE, activates=now)
-    return _retired(ring, key, now) if key.state is KeyState.ACTIVE else key
-
-
-def _retired(ring: Keyring, key: Key, now: float) -> Key:
-    return replace(key, state=KeyState.RETIRED, retired=now, prune_after=now + _kept(ring))
-
-
-def _kept(ring: Keyring) -> float:
-    """Seconds a retired key is kept: D until the last node stops sealing under it, then T and ε."""
-    lifetime = _FILE_LIFETIME if ring.policy.token_lifetime is None else ring.policy.token_lifetime
-    return ring.policy.propagation + lifetime + ring.policy.skew
+        return _next(ring, (*_scheduled(ring, chosen, at, now).keys, *added))
+    active = _active(ring)
+    became = {chosen: activated(chosen, now), active: retire_at(active, now, ring.policy)}
+    return _next(ring, (*(became.get(key, key) for key in ring.keys), *added))
 
 
 def rollback(ring: Keyring, now: float, name: str | None = None) -> Keyring:
-    """Go back one step: the key before the one that seals now seals again, and that one stands by.
+    """Go back one step: the key before the active one seals again, and the active one stands by.
+
+    It becomes staged, not retired: as long as nodes with the ring before move sessions to it, nobody may move them
+    back. When every node has the new ring, ``retire`` it, or promote it again.
 
     Args:
         ring: the ring published now.
         now: Unix seconds.
-        name: the retired key to go back to; by default the one that retired last.
+        name: the retired key to go back to; by default the one that the active key took over from.
 
     Raises:
-        RotationRefused: if there is none, or the key is not retired.
+        RotationRefused: if there is none, the key is not retired, or not every node can have it yet.
     """
-    sealing = ring.active(now)
+    ring = settle(ring, now)
+    active = _active(ring)
+    retired = [key for key in ring.keys if key.state is KeyState.RETIRED]
     if name is not None:
         chosen = select(ring, name)
-    elif sealing.state is KeyState.STAGED:  # it took over by its time; the key before it is the active one still
-        chosen = _active(ring)
+        if chosen not in retired:
+            raise RotationRefused(f"key {chosen.label!r} is {chosen.state}. Only a retired key can seal again.")
     else:
-        dated = [key for key in ring.keys if key.state is KeyState.RETIRED and key.retired is not None]
-        if not dated:
-            raise RotationRefused(f"no retired key is known to have sealed before {sealing.label!r}. Name one.")
-        chosen = max(dated, key=lambda key: (key.retired or 0.0, key.id))
-    if chosen.state is not KeyState.RETIRED and chosen is not _active(ring):
-        raise RotationRefused(f"key {chosen.label!r} is {chosen.state}. Only a retired key can seal again.")
+        before = [key for key in retired if key.retired is not None and key.retired == active.activates]
+        if not before:
+            raise RotationRefused(
+                f"no retired key is known to have sealed before {active.label!r}. Name the one to go back to."
+            )
+        chosen = max(before, key=_last_sealed)
+    ready = promotable_at(ring, chosen)
+    if ready is not None and max(now, chosen.retired or now) < ready:
+        raise RotationRefused(f"key {chosen.label!r} may not be on every node yet.", allowed_at=ready)
+    between = [key for key in retired if _has_sealed(key) and ring.is_older(chosen, key)]
+    known = max((key.retired or 0.0 for key in between), default=-math.inf) + spread(ring.policy)
+    if now < known:
+        raise RotationRefused(
+            f"a key that came after {chosen.label!r} has stopped sealing a moment ago: nodes that do not know it yet "
+            "still move sessions to it.",
+            allowed_at=known,
+        )
     became = {
-        chosen: replace(chosen, state=KeyState.ACTIVE, activates=now, retired=None, prune_after=None),
-        sealing: replace(sealing, state=KeyState.STAGED, activates=None),
+        chosen: activated(chosen, now),
+        active: replace(active, state=KeyState.STAGED, activates=None, retired=now, prune_after=None),
     }
     return _next(ring, [became.get(key, key) for key in ring.keys])
+
+
+def _last_sealed(key: Key) -> tuple[float, float]:
+    """Order retired keys by when they took over; one that never did may have sealed only as the first of its ring."""
+    return (key.activates or 0.0) if _has_sealed(key) else -math.inf, -(key.created or 0.0)
+
+
+def _has_sealed(key: Key) -> bool:
+    """Return whether a retired key is known to have taken over before it was retired."""
+    return key.activates is not None and key.retired is not None and key.activates <= key.retired
+
+
+def _active(ring: Keyring) -> Key:
+    return next(key for key in ring.keys if key.state is KeyState.ACTIVE)
 
 
 def retire(ring: Keyring, name: str, now: float) -> Keyring:
     """Retire a staged key that is not to take over; its sessions, if a node has made any, still open.
 
     Raises:
-        RotationRefused: if it is the active key, which only ``promote`` and ``revoke`` replace, or not staged.
+        RotationRefused: if it is the active key, which only ``promote`` and ``revoke`` replace, or not staged, or nodes
+            may move sessions to it before they know better.
     """
+    ring = settle(ring, now)
     key = select(ring, name)
     if key.state is KeyState.ACTIVE:
         raise RotationRefused(f"key {key.label!r} is active, and a ring needs one. Promote the staged key instead.")
     if key.state is not KeyState.STAGED:
         raise RotationRefused(f"key {key.label!r} is {key.state} already.")
-    return _next(ring, [_retired(ring, one, now) if one is key else one for one in ring.keys])
+    if _is_coming(ring, key, now):
+        raise RotationRefused(
+            f"key {key.label!r} takes over by itself before every node can know better. "
+            "Let it, and go back by `rollback`."
+        )
+    if key.retired is not None and now < key.retired + spread(ring.policy):
+        raise RotationRefused(
+            f"key {key.label!r} was set back a moment ago: nodes that do not know it yet still move sessions to it.",
+            allowed_at=key.retired + spread(ring.policy),
+        )
+    return _next(ring, [retire_at(one, now, ring.policy) if one is key else one for one in ring.keys])
 
 
 def revoke(ring: Keyring, name: str, now: float, *, successor: Key | None = None) -> Keyring:
@@ -223,6 +262,7 @@ def revoke(ring: Keyring, name: str, now: float, *, successor: Key | None = None
     Raises:
         RotationRefused: if the key is revoked already, or is active and nothing can take over.
     """
+    ring = settle(ring, now)
     key = select(ring, name)
     if key.state is KeyState.REVOKED:
         raise RotationRefused(f"key {key.label!r} is revoked already.")
@@ -231,27 +271,11 @@ def revoke(ring: Keyring, name: str, now: float, *, successor: Key | None = None
         return _next(ring, (*keys, *(() if successor is None else (successor,))))
     staged = sorted((one for one in keys if one.state is KeyState.STAGED), key=_made)
     if staged:
-        keys = [replace(one, state=KeyState.ACTIVE, activates=now) if one is staged[0] else one for one in keys]
+        keys = [activated(one, now) if one is staged[0] else one for one in keys]
         return _next(ring, (*keys, *(() if successor is None else (successor,))))
     if successor is None:
         raise RotationRefused(f"key {key.label!r} is active and no key is staged to take over.")
-    return _next(ring, (*keys, replace(successor, state=KeyState.ACTIVE, activates=now)))
-
-
-def prunable_at(ring: Keyring, key: Key, last_sealed: float | None = None) -> float | None:
-    """Return when the last session under a retired key has ended on every clock (C3); ``None`` if nothing tells.
-
-    Args:
-        ring: the ring published now.
-        key: a retired key.
-        last_sealed: when a node sealed under it last, if that is known from an audit log; else D after its retirement.
-    """
-    if key.retired is None:
-        return key.prune_after  # when it was made says nothing: it may have sealed until a moment ago
-    if last_sealed is not None:
-        lifetime = _FILE_LIFETIME if ring.policy.token_lifetime is None else ring.policy.token_lifetime
-        return max(last_sealed, key.retired) + lifetime + ring.policy.skew
-    return max(key.retired + _kept(ring), key.prune_after or 0.0)
+    return _next(ring, (*keys, activated(successor, now)))
 
 
 def prune(
@@ -274,6 +298,7 @@ def prune(
     Raises:
         RotationRefused: if a named key may not go yet, or nothing may go.
     """
+    ring = settle(ring, now)
     chosen = [select(ring, name) for name in names]
     for key in chosen:
         if key.state in {KeyState.ACTIVE, KeyState.STAGED}:
@@ -304,149 +329,8 @@ def prune(
 def _gone_at(ring: Keyring, key: Key, last_sealed: float | None) -> float | None:
     # Revoked keys stay as long: their tombstone tells ``revoked`` from ``unknown_key``, which keeps the cookie.
     if key.state is KeyState.REVOKED:
-        return (key.revoked or 0.0) + _kept(ring)
+        return (key.revoked or 0.0) + kept(ring.policy)
     return prunable_at(ring, key, last_sealed)
-
-
-def check(old: Keyring, new: Keyring, now: float | None = None) -> tuple[Violation, ...]:
-    """Return what publishing ``new`` after ``old`` would break; nothing if it is safe.
-
-    A revoked key is an emergency and exempt: its sessions are meant to end, and waiting would be worse.
-
-    Args:
-        old: the ring published now.
-        new: the ring to publish.
-        now: when it is published, in Unix seconds; without it, what depends on that is not judged.
-    """
-    found = [
-        *_generations(old, new),
-        *_opens(old, new),
-        *_keeps(old, new),
-        *_waits(old, new, now),
-        *_stays_ended(old, new),
-    ]
-    return tuple(found)
-
-
-def _generations(old: Keyring, new: Keyring) -> Iterable[Violation]:
-    if new.generation < old.generation:
-        yield Violation(
-            "C2",
-            f"generation goes back from {old.generation} to {new.generation}: nodes would refuse it or disagree",
-            f"Set generation to {old.generation + 1}, also when going back to older keys.",
-        )
-    elif new.generation == old.generation > 0 and new.digest != old.digest:
-        yield Violation(
-            "C2",
-            f"two different rings have generation {new.generation}: nodes cannot tell which is newer",
-            f"Set generation to {old.generation + 1}.",
-        )
-
-
-def _active(ring: Keyring) -> Key:
-    return next(key for key in ring.keys if key.state is KeyState.ACTIVE)
-
-
-def _opens(old: Keyring, new: Keyring) -> Iterable[Violation]:
-    if _emergency(old, new):
-        return
-    before, after = _active(old), _active(new)
-    then = new.find(before.id)
-    known = old.find(after.id)
-    if known is None or not known.decrypts:
-        yield Violation(
-            "C1",
-            f"key {after.label!r} would seal before the nodes on the old ring can open it",
-            "Publish it as staged first, wait until every node has it, then promote it.",
-            after.kid,
-            after.label,
-        )
-    if then is None or not then.decrypts:
-        yield Violation(
-            "C1",
-            f"key {before.label!r}, which seals now, would not open any more",
-            "Keep it as retired until its last session has ended.",
-            before.kid,
-            before.label,
-        )
-
-
-def _keeps(old: Keyring, new: Keyring) -> Iterable[Violation]:
-    for key in old.keys:
-        if key.state is KeyState.STAGED and new.find(key.id) is None:
-            yield Violation(
-                "C1",
-                f"staged key {key.label!r} would be gone: nodes may seal under it by their clock",
-                "Retire it instead, and prune it later.",
-                key.kid,
-                key.label,
-            )
-
-
-def _waits(old: Keyring, new: Keyring, now: float | None) -> Iterable[Violation]:
-    """C1 and C3 where they are a matter of time."""
-    for key in () if _emergency(old, new) else new.keys:
-        before = old.find(key.id)
-        ready = _everywhere_at(new, key, now) if before is None else promotable_at(old, before)
-        at = now if key.state is KeyState.ACTIVE else key.activates
-        if _newly_sealing(before, key) and at is not None and ready is not None and at < ready:
-            yield Violation(
-                "C1",
-                f"key {key.label!r} would take over before every node has it",
-                "Let it take over when propagation and skew have passed since it was published.",
-                key.kid,
-                key.label,
-            )
-    if now is None:
-        return
-    for key in old.keys:
-        if key.state is not KeyState.RETIRED or new.find(key.id) is not None:
-            continue
-        gone = prunable_at(old, key)
-        if gone is None or now < gone:
-            yield Violation(
-                "C3",
-                f"sessions under key {key.label!r} may still be alive and would be lost",
-                "Keep it as retired until its last session has ended.",
-                key.kid,
-                key.label,
-            )
-
-
-def _stays_ended(old: Keyring, new: Keyring) -> Iterable[Violation]:
-    """E1: an older file put back, or a line lost in a merge, must not undo an emergency."""
-    for key in old.keys:
-        after = new.find(key.id)
-        if key.state is KeyState.REVOKED and after is not None and after.state is not KeyState.REVOKED:
-            yield Violation(
-                "E1",
-                f"key {key.label!r} was revoked and would open sessions again",
-                "Leave it revoked until it is pruned.",
-                key.kid,
-                key.label,
-            )
-    if old.not_before is not None and (new.not_before is None or new.not_before < old.not_before):
-        yield Violation(
-            "E1",
-            "not_before goes back: sessions that are refused now would be let in again",
-            "Keep not_before as it is, or set a later time; it costs nothing.",
-        )
-
-
-def _newly_sealing(before: Key | None, key: Key) -> bool:
-    if before is None:
-        return key.state is KeyState.STAGED  # an unknown active key is told of whatever the time
-    return before.state is KeyState.STAGED and key.state in {KeyState.STAGED, KeyState.ACTIVE}
-
-
-def _everywhere_at(new: Keyring, key: Key, now: float | None) -> float | None:
-    published = key.created if now is None else now
-    return None if published is None else published + new.policy.propagation + new.policy.skew
-
-
-def _emergency(old: Keyring, new: Keyring) -> bool:
-    then = new.find(_active(old).id)
-    return then is not None and then.state is KeyState.REVOKED
 
 
 def _made(key: Key) -> tuple[float, float, bytes]:

@@ -19,9 +19,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessionkit.exceptions import RejectReason
 from sessionkit.session import Record
@@ -71,8 +70,7 @@ _TELLING = {
 """Which reason is told when several candidates were refused for different ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(NamedTuple):
     """No session came. ``names``: cookies of ours without one, such as a clearing ``null``."""
 
     names: tuple[str, ...] = ()
@@ -81,8 +79,7 @@ class Absent:
 ABSENT = Absent()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Loaded:
+class Loaded(NamedTuple):
     """A session came and is valid.
 
     Attributes:
@@ -111,9 +108,12 @@ class Loaded:
     candidates: int
     header_size: int
 
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<Loaded>"
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Rejected:
+
+class Rejected(NamedTuple):
     """A cookie came and was not accepted; the session is empty.
 
     Attributes:
@@ -141,12 +141,15 @@ class Rejected:
     absolute: bool = False
     delta: float | None = None
 
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<Rejected>"
+
 
 Received = Loaded | Rejected | Absent
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Sealed:
+class Sealed(NamedTuple):
     """A token ready to be sent.
 
     Attributes:
@@ -161,9 +164,12 @@ class Sealed:
     max_age: int | None
     deadline: float
 
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<Sealed>"
 
-@dataclass(frozen=True, slots=True, repr=False)
-class _Refused:
+
+class _Refused(NamedTuple):
     reason: RejectReason
     parts: tuple[bytes, ...]
     key: Key | None = None
@@ -172,15 +178,22 @@ class _Refused:
     absolute: bool = False
     delta: float | None = None
 
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<Refused>"
 
-@dataclass(frozen=True, slots=True, repr=False)
-class _Opened:
+
+class _Opened(NamedTuple):
     record: Record
     key: Key
     payload: bytes
     typed: bool
     deadline: float
     parts: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "<Opened>"
 
 
 def _issued(opened: _Opened) -> float:
@@ -200,10 +213,27 @@ class Codec:
         serializer: payloads.
     """
 
-    __slots__ = ("_cipher", "_config", "_not_before", "_skew", "reader", "serializer", "writer")
+    __slots__ = (
+        "_absolute",
+        "_cipher",
+        "_config",
+        "_lifetime",
+        "_max_age",
+        "_not_before",
+        "_persistent",
+        "_skew",
+        "reader",
+        "serializer",
+        "writer",
+    )
 
     def __init__(self, config: SessionConfig, keyring: Keyring, serializer: Serializer) -> None:
         self._config = config
+        # Of the settings, which do not change, what every request asks for: a third of a microsecond less a question.
+        self._lifetime = config.lifetime
+        self._absolute = config.absolute_max_age
+        self._max_age = config.max_age
+        self._persistent = config.persistent
         self._cipher = TokenCipher(keyring, config.key, config.context)
         self._skew = keyring.policy.skew
         self._not_before = 0 if keyring.not_before is None else _milliseconds(keyring.not_before)
@@ -223,6 +253,8 @@ class Codec:
         view = self.reader.read(fields)
         if view is None:
             return ABSENT
+        if len(view.singles) == 1 and not view.chunks:
+            return self._load_only(view, now)
         sets: list[tuple[bytes, ...]] = [(value,) for value in view.singles]
         if view.chunks:
             sets.extend(candidates(view.chunks))
@@ -237,6 +269,12 @@ class Codec:
                 return loaded
             refused.append(loaded)
         return self._rejected(min(refused, key=_telling), view)
+
+    def _load_only(self, view: CookieJarView, now: float) -> Received:
+        """Return what came where there is one thing to try: nearly always, so nothing is collected or sorted."""
+        opened = self._open(view.singles, now)
+        loaded = opened if isinstance(opened, _Refused) else self._loaded(opened, view, 1)
+        return loaded if isinstance(loaded, Loaded) else self._rejected(loaded, view)
 
     def names(self, fields: Iterable[bytes]) -> tuple[str, ...]:
         """Return the names of the cookies of this session that came, the unnumbered one first, then by number."""
@@ -336,8 +374,8 @@ class Codec:
 
     def _deadline(self, record: Record) -> tuple[float, bool]:
         """Return when a session is refused unless renewed, and whether its absolute limit is what ends it."""
-        idle = record.issued + self._config.lifetime
-        limit = self._config.absolute_max_age
+        idle = record.issued + self._lifetime
+        limit = self._absolute
         if limit is not None and record.created + limit <= idle:
             return record.created + limit, True
         return idle, False
@@ -380,12 +418,12 @@ class Codec:
         return Sealed(self.writer.split(token), len(token), self._cookie_age(record), self.deadline(record))
 
     def _cookie_age(self, record: Record) -> int | None:
-        if not (self._config.persistent or record.remember):
+        if not (self._persistent or record.remember):
             return None
-        limit = self._config.absolute_max_age
+        limit = self._absolute
         if limit is None:
-            return self._config.max_age
-        return max(0, min(self._config.max_age, int(record.created + limit - record.issued)))
+            return self._max_age
+        return max(0, min(self._max_age, int(record.created + limit - record.issued)))
 
 
 def _milliseconds(when: float) -> int:

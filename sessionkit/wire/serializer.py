@@ -142,8 +142,9 @@ class Serializer:
             one: a payload.
             other: another, equally typed.
         """
-        # The order of keys does not change the length.
-        if len(one) != len(other):
+        # The order of keys changes neither the length nor the sum of all octets, here modulo 255 (256 is 1 modulo 255):
+        # 0.4 µs at 200 octets that spare nearly every changed session the 3 µs below.
+        if len(one) != len(other) or int.from_bytes(one) % 255 != int.from_bytes(other) % 255:
             return False
         try:
             left, right = from_json(one), from_json(other)

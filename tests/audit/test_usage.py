@@ -262,13 +262,6 @@ def test_who_is_live() -> None:
         assert usage.instances[failed.instance].life == "failed"
 
 
-def test_a_chain_that_is_closed_is_no_instance() -> None:
-    """The closing line of a hash chain has a name of its own; nobody waits for that to load a ring."""
-    usage = summed(told(events.ActorStarted(), loaded()), told(events.AuditChainClosed(chains=1)))
-    assert len(usage.instances) == 2
-    assert len(usage.live(NOW)) == 1
-
-
 def test_the_span_of_the_log() -> None:
     """The first and the last time of all lines, whoever wrote them; none without lines."""
     assert (Usage().since, Usage().until) == (None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -374,7 +374,7 @@ def test_messages_say_nothing_of_what_they_carry() -> None:
     load, save = Load((b"session=planted",)), Save({"a": "planted"}, session)
 
     assert "planted" not in repr([load, save, Saved((b"session=planted",))])
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         load.client = "x"  # type: ignore[misc]  # that is the point
 
 

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from sessionkit.backend.mailbox import Envelope, Mailbox
+from sessionkit.backend.parking import wakeup_here
 from sessionkit.exceptions import MessageFailed, NotRunning
 
 
@@ -24,21 +25,21 @@ async def test_what_is_settled_stays_settled() -> None:
     answered.answer("first")
     answered.answer("second")
     answered.fail(NotRunning())
-    assert await answered.outcome() == "first"
+    assert await answered.outcome(wakeup_here()) == "first"
 
     failed = envelope()
     failed.fail(MessageFailed("KeyError"))
     failed.fail(NotRunning())
     failed.answer("too late")
     with pytest.raises(MessageFailed):
-        await failed.outcome()
+        await failed.outcome(wakeup_here())
 
 
 async def test_a_settled_envelope_has_let_go_of_its_message() -> None:
     """However long an abandoned envelope lies in the mailbox, its message does not."""
     abandoned = envelope()
     with anyio.move_on_after(1):
-        await abandoned.outcome()
+        await abandoned.outcome(wakeup_here())
     assert not abandoned.pending
     assert not hasattr(abandoned, "message")
 
@@ -49,7 +50,7 @@ async def test_an_envelope_lets_go_of_its_error() -> None:
     error = MessageFailed("KeyError")
     failed.fail(error)
     with pytest.raises(MessageFailed) as caught:
-        await failed.outcome()
+        await failed.outcome(wakeup_here())
     assert caught.value is error
     assert error not in gc.get_referents(failed)
 
@@ -90,4 +91,4 @@ async def test_closing_ends_what_waits_and_counts_it() -> None:
     assert len(mailbox) == 0
     for one in (waiting, overdue):
         with pytest.raises(NotRunning):
-            await one.outcome()
+            await one.outcome(wakeup_here())

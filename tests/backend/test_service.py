@@ -13,7 +13,7 @@ from sessionkit.backend import service as module
 from sessionkit.backend.backend import SessionBackend
 from sessionkit.backend.lifecycle import Recovered
 from sessionkit.backend.messages import Inspect, Inspected, Load, Rejected, Save, Saved
-from sessionkit.backend.service import TALLIES_A_FULL_ONE, TALLY_INTERVAL, SessionService
+from sessionkit.backend.service import TAKEOVER_CHECK, TALLIES_A_FULL_ONE, TALLY_INTERVAL, SessionService
 from sessionkit.config import AuditConfig, SessionConfig
 from sessionkit.exceptions import ConfigurationError, MessageFailed
 from sessionkit.keyring.key import KeyState
@@ -202,7 +202,7 @@ async def test_counts_from_before_a_reload_are_told_with_the_ring_in_force(tmp_p
         bell.ring()
         await _told(bench, "keyring.reloaded")
     [line] = bench.log.named("keyring.key_usage")
-    assert (line["kid"], line["sealed"], line["state"]) == (key(1).kid, 1, "active")
+    assert (line["kid"], line["sealed"], line["state"]) == (key(1).kid, 1, "retired")
     assert (line["generation"], line["digest"]) == (6, bench.service.keyring.digest)
 
 
@@ -358,6 +358,115 @@ async def _told(bench: Bench, event: str) -> None:
 class _Tee:
     def __init__(self, line: Callable[..., None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = line
+
+
+# --- take-overs by time -----------------------------------------------------------------------------------------------
+
+
+def scheduled(bench: Bench) -> list[tuple[str, str]]:
+    """Return what was told of keys that took over and were outrun."""
+    names = ("keyring.key_activated", "keyring.key_retired")
+    return [(line["event"].partition("_")[2], line["kid"]) for line in bench.log.lines if line["event"] in names]
+
+
+SOON = ring(key(1, created=1.0), key(2, KeyState.STAGED, activates=FixedClock().now + 60))
+TAKEN_OVER = [("retired", key(1).kid), ("activated", key(2).kid)]
+
+
+async def test_takeover_by_time_is_told_where_nobody_asks(in_place: bool) -> None:
+    """Case 185: a hosted service tells within seconds that a key has taken over, once, however its clock is set."""
+    bench = Bench(SOON, in_place=in_place)
+    async with bench.service.host():
+        await anyio.sleep(10 * TAKEOVER_CHECK - 1)
+        assert scheduled(bench) == []
+        bench.clock.advance(60)
+        await anyio.sleep(TAKEOVER_CHECK)
+        assert scheduled(bench) == TAKEN_OVER
+        for seconds in (-61, 30, 90):
+            bench.clock.advance(seconds)
+            await anyio.sleep(2 * TAKEOVER_CHECK)
+            await bench.save()
+    await bench.save()
+    assert scheduled(bench) == TAKEN_OVER
+    assert {line["digest"] for line in bench.log.named("keyring.key_activated")} == {SOON.digest}
+
+
+async def test_takeover_by_time_is_told_on_time() -> None:
+    """A timer runs to the very moment, if the clock and the ring stay as they are."""
+    log = Log()
+    began = FixedClock().now + 58.5 - anyio.current_time()
+    service = SessionService(SOON, SessionConfig(), clock=lambda: began + anyio.current_time(), logger=log)
+    async with service.host():
+        await anyio.sleep(1.4)
+        assert log.named("keyring.key_activated") == []
+        await anyio.sleep(0.2)
+        [told] = log.named("keyring.key_activated")
+    assert told["kid"] == key(2).kid
+
+
+async def test_takeover_by_time_is_told_by_the_next_request_hosted(in_place: bool) -> None:
+    """The request that finds it need not wait for the timer, whichever way it is answered."""
+    bench = Bench(SOON, in_place=in_place)
+    async with bench.service.host():
+        bench.clock.advance(60)
+        if in_place:
+            assert isinstance(bench.service.answer_now(Inspect()), Inspected)
+        else:
+            await bench.save()
+        assert scheduled(bench) == TAKEN_OVER
+
+
+async def test_takeover_by_time_is_told_by_the_next_request_inline() -> None:
+    """Without a host the request that finds it tells it, before anything is sealed under the key; later ones do not."""
+    bench = Bench(SOON)
+    sealed = [await bench.save()]
+    bench.clock.advance(60)
+    sealed += [await bench.save(), await bench.save()]
+    assert scheduled(bench) == TAKEN_OVER
+    names = [line["event"] for line in bench.log.lines]
+    assert names.index("keyring.loaded") < names.index("keyring.key_activated")
+    assert [saved.events[0].as_fields()["kid"] for saved in sealed] == [key(1).kid, key(2).kid, key(2).kid]
+    late = Bench(SOON)
+    late.clock.advance(60)
+    await late.save()
+    assert (scheduled(late), late.log.named("keyring.loaded")[0]["active_kid"]) == ([], key(2).kid)
+
+
+@pytest.mark.parametrize("told_before", [True, False])
+async def test_takeover_by_time_and_the_publish_that_writes_it_down(tmp_path: Path, told_before: bool) -> None:
+    """A ring that says what time has brought about is no news, whether that was told already or is told at once."""
+    path = tmp_path / "keyring.yaml"
+    staged = "created: 2026-02-01T00:00:00Z"
+    write(path, text(5, a="active", b="staged").replace(staged, f"{staged}, activates: 2027-01-15T08:01:00Z"))
+    bench = Bench(path)
+    await bench.save()
+    bench.clock.advance(60)
+    if told_before:
+        await bench.save()
+    write(path, text(6, a="retired", b="active", c="staged"))
+    bench.clock.advance(60)
+    await bench.save()
+    assert bench.log.named("keyring.reloaded")[0]["generation"] == 6
+    assert sorted(scheduled(bench)) == sorted(TAKEN_OVER)
+    assert [line["kid"] for line in bench.log.named("keyring.key_staged")] == [key(3).kid]
+
+
+async def test_ring_that_comes_later_takes_over_by_its_own_times(tmp_path: Path) -> None:
+    """The times of the newest ring count: one that was taken out of the file passes without a word."""
+    path = tmp_path / "keyring.yaml"
+    staged = "created: 2026-02-01T00:00:00Z"
+    first, later = (f"{staged}, activates: 2027-01-15T08:0{minute}:00Z" for minute in (1, 5))
+    write(path, text(5, a="active", b="staged").replace(staged, first))
+    bench = Bench(path)
+    await bench.save()
+    write(path, text(6, a="active", b="staged").replace(staged, later))
+    for _ in range(3):
+        bench.clock.advance(40)
+        await bench.save()
+    assert scheduled(bench) == []
+    bench.clock.advance(180)
+    await bench.save()
+    assert scheduled(bench) == TAKEN_OVER
 
 
 def test_lives_of_the_actor_become_events() -> None:

@@ -114,7 +114,7 @@ def test_status_tells_how_far_a_retired_key_has_drained(fleet: Fleet) -> None:
     assert (drain["kid"], drain["sessions_at_most"], drain["log_is_complete"]) == (fleet.old.kid, 4, True)
     assert drain["last_opened"] == drain["last_sealed"] == "2027-01-15T08:01:05Z"
     assert drain["sessions_until"] == "2027-01-15T08:17:50Z"  # sealed at 08:01:05, and T + ε
-    assert drain["prunable_from"] == "2027-01-15T08:18:50Z"  # retired at 08:01:05, and D + T + ε
+    assert drain["prunable_from"] == "2027-01-15T08:18:55Z"  # retired at 08:01:05, and D + T + 2 ε
     text = fleet.command.keyring("status", *fleet.logs).out
     assert "opened a session 2 min ago" in text
     assert "at most 4 sessions of the log on it until 2027-01-15T08:17:50Z" in text
@@ -290,7 +290,7 @@ def test_prune_waits_for_the_last_sealing_of_all(fleet: Fleet) -> None:
     fleet.sealed(late, fleet.first)
     sealed_at = fleet.clock.now
     late(fleet.loaded(fleet.ring), events.ActorStopped(handled=1, unanswered=0))
-    fleet.clock.now = retired_at + D + T + SKEW
+    fleet.clock.now = retired_at + D + T + 2 * SKEW
     assert fleet.command.keyring("status", "--json").facts["next"].startswith("prune")
     assert "prune" not in fleet.command.keyring("status", *fleet.logs, "--json").facts["next"]
     for words in ([], [fleet.old.kid]):
@@ -307,7 +307,7 @@ def test_prune_refuses_while_somebody_may_still_seal(fleet: Fleet) -> None:
     """A live process that is behind seals under the old key when the next session comes."""
     fleet.process()
     fleet.rotate()
-    fleet.clock.advance(D + T + SKEW)
+    fleet.clock.advance(D + T + 2 * SKEW)
     fleet.sealed(fleet.books[0], fleet.first)
     done = fleet.command.keyring("prune", *fleet.logs)
     assert done.status == 1
@@ -319,12 +319,12 @@ def test_prune_does_not_trust_a_log_that_contradicts_itself(fleet: Fleet) -> Non
     seen = fleet.process()
     fleet.rotate()
     seen(fleet.loaded(fleet.ring))
-    fleet.clock.advance(D + T + SKEW)
+    fleet.clock.advance(D + T + 2 * SKEW)
     ring, now = fleet.ring, fleet.clock.now
     seen(used(fleet.old.kid, "retired", opened=1, last_opened=now, ring=ring.digest, generation=ring.generation))
     done = fleet.command.keyring("prune", *fleet.logs, "--json")
     assert done.status == 1
-    assert done.facts["allowed_at"] == "2027-01-15T08:35:35Z"  # opened at 08:18:50, and T + ε
+    assert done.facts["allowed_at"] == "2027-01-15T08:35:40Z"  # opened at 08:18:55, and T + ε
 
 
 def test_prune_by_the_log_takes_what_may_go(fleet: Fleet) -> None:
@@ -332,7 +332,7 @@ def test_prune_by_the_log_takes_what_may_go(fleet: Fleet) -> None:
     one = fleet.process()
     fleet.rotate()
     one(fleet.loaded(fleet.ring))
-    fleet.clock.advance(D + T + SKEW)
+    fleet.clock.advance(D + T + 2 * SKEW)
     second = fleet.ring.active(fleet.clock.now)
     assert fleet.command.keyring("promote").status == 0
     one(fleet.loaded(fleet.ring))
@@ -341,7 +341,7 @@ def test_prune_by_the_log_takes_what_may_go(fleet: Fleet) -> None:
     one(fleet.loaded(fleet.ring))
     done = fleet.command.keyring("prune", *fleet.logs, "--json")
     assert done.status == 1
-    assert done.facts["allowed_at"] == "2027-01-15T08:36:35Z"
+    assert done.facts["allowed_at"] == "2027-01-15T08:36:45Z"
     assert fleet.ring.find(second.id) is not None
 
 
@@ -350,7 +350,7 @@ def test_prune_of_named_keys(fleet: Fleet) -> None:
     one = fleet.process()
     fleet.rotate()
     one(fleet.loaded(fleet.ring))
-    fleet.clock.advance(D + T + SKEW)
+    fleet.clock.advance(D + T + 2 * SKEW)
     assert "Only retired and revoked" in fleet.command.keyring("prune", fleet.ring.keys[1].kid, *fleet.logs).err
     assert fleet.command.keyring("prune", fleet.old.label, *fleet.logs).status == 0
 
@@ -369,6 +369,6 @@ def test_prune_takes_old_revoked_keys_along(fleet: Fleet) -> None:
     fleet.command.keyring("revoke", fleet.first.keys[1].kid)
     one(fleet.loaded(fleet.ring))
     assert fleet.command.keyring("prune", *fleet.logs).status == 1
-    fleet.clock.advance(D + T + SKEW)
+    fleet.clock.advance(D + T + 2 * SKEW)
     done = fleet.command.keyring("prune", *fleet.logs, "--json")
     assert done.facts["pruned"] == [fleet.first.keys[1].kid]

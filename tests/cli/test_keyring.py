@@ -109,6 +109,71 @@ def test_promote_at_a_time(command: Command) -> None:
     assert ring.active(command.clock.now + 3600).id == second.id
 
 
+def test_after_a_scheduled_takeover(command: Command, tmp_path: Path) -> None:
+    """Case 185: every command treats the key that took over as the one that seals, and the outrun one as retired."""
+    command.keyring("init", "--propagation", "60", "--skew", "5", "--token-lifetime", "1000")
+    first, second = Keyring.load(command.path).keys
+    third = command.keyring("promote", "--at", "2027-01-15T09:00:00Z", "--json").facts["staged"]
+    assert f"next: wait; {second.label} takes over by itself at 2027-01-15T09:00:00Z" in command.keyring("status").out
+    command.clock.advance(3600)
+    facts = command.keyring("status", "--json").facts
+    assert [(key["kid"], key["state"], key["seals"]) for key in facts["keys"]] == [
+        (first.kid, "retired", False),
+        (second.kid, "active", True),
+        (third, "staged", False),
+    ]
+    assert facts["digest"] == Keyring.load(command.path).digest  # what nodes report, whatever time has brought about
+    assert (facts["keys"][0]["retired"], facts["keys"][0]["prune_after"]) == (
+        "2027-01-15T09:00:00Z",
+        "2027-01-15T09:17:50Z",
+    )
+    assert facts["next"].startswith("all is well")
+    assert "2027-01-15T09:17:50Z" in command.keyring("prune").err
+    assert "is active, and a ring needs one" in command.keyring("retire", second.kid).err
+    before = tmp_path / "before.yaml"
+    before.write_bytes(command.path.read_bytes())
+    before.chmod(0o600)
+    assert command.keyring("promote", "--json").facts["active"] == third
+    assert states(command.path) == ["retired", "retired", "active", "staged"]
+    assert command("keyring", "check", str(before), str(command.path)).status == 0
+    assert Keyring.load(command.path).keys[0].retired == command.clock.now
+
+
+def test_revoke_after_a_scheduled_takeover(command: Command) -> None:
+    """The key that seals by its time is replaced, by a new one where none stands by; the outrun one is no emergency."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    first, second = Keyring.load(command.path).keys
+    command.keyring("promote", "--at", "2027-01-15T09:00:00Z", "--no-successor")
+    command.clock.advance(3600)
+    done = command.keyring("revoke", second.label)
+    assert done.status == 0, done.err
+    ring = Keyring.load(command.path)
+    assert states(command.path) == ["retired", "revoked", "active"]
+    assert f"key {second.kid} is revoked; key {ring.keys[2].kid} seals." in done.out
+    command.keyring("revoke", first.label)
+    assert Keyring.load(command.path).active(command.clock.now).kid == ring.keys[2].kid
+
+
+def test_rollback(command: Command, tmp_path: Path) -> None:
+    """``rollback`` is a publish like any other, which ``check`` lets pass; it goes one step, and further by name."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    first, second = Keyring.load(command.path).keys
+    refused = command.keyring("rollback")
+    assert (refused.status, "no retired key is known" in refused.err) == (1, True)
+    command.clock.advance(1)
+    command.keyring("promote")
+    before = tmp_path / "before.yaml"
+    before.write_bytes(command.path.read_bytes())
+    before.chmod(0o600)
+    done = command.keyring("rollback", "--json")
+    assert (done.status, done.facts["active"], done.facts["generation"]) == (0, first.kid, 3)
+    assert states(command.path) == ["active", "staged", "staged"]
+    assert command("keyring", "check", str(before), str(command.path)).status == 0
+    command.keyring("promote")
+    assert Keyring.load(command.path).active(command.clock.now).kid == second.kid
+    assert f"key {first.kid} ({first.label}) seals again" in command.keyring("rollback", first.label).out
+
+
 @pytest.mark.parametrize("way", ["env", "file", "command"])
 def test_stage_takes_secrets_from_elsewhere(command: Command, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """``stage`` can name a secret in an environment variable, a file or a command instead of making one."""
@@ -202,11 +267,11 @@ def test_prune_refuses_before_the_last_session_has_ended(command: Command) -> No
     command.clock.advance(15)
     command.keyring("promote")
     first = Keyring.load(command.path).keys[0]
-    command.clock.advance(114)
+    command.clock.advance(119)
     for words in ((), (first.label,)):
         done = command.keyring("prune", *words)
         assert done.status == 1
-        assert "Allowed from 2027-01-15T08:02:10Z." in done.err
+        assert "Allowed from 2027-01-15T08:02:15Z." in done.err
     command.clock.advance(1)
     done = command.keyring("prune", "--json")
     assert done.status == 0
@@ -239,10 +304,18 @@ def test_check_is_a_gate(command: Command, tmp_path: Path) -> None:
     assert command("keyring", "check", str(old), str(command.path), "--json").facts == {"violations": []}
     done = command("keyring", "check", str(command.path), str(old))
     assert done.status == 1
-    assert done.err.startswith("C2: generation goes back from 2 to 1")
+    gone, backwards = done.err.splitlines()
+    fresh = Keyring.load(command.path).keys[2]
+    assert gone.startswith(f"C1 ({fresh.kid}): staged key '{fresh.label}' would be gone")
+    assert gone.endswith("Retire it instead, and prune it later.")
+    assert backwards.startswith("C2: generation goes back from 2 to 1")
     facts = command("keyring", "check", str(command.path), str(old), "--json").facts
-    assert [violation["condition"] for violation in facts["violations"]] == ["C2", "C1"]
-    assert all(violation["remedy"] for violation in facts["violations"])
+    assert [(one["condition"], one["kid"], one["label"]) for one in facts["violations"]] == [
+        ("C1", fresh.kid, fresh.label),
+        ("C2", None, None),
+    ]
+    assert all(one["remedy"] and one["reason"] for one in facts["violations"])
+    assert {one["allowed_at"] for one in facts["violations"]} == {None}
 
 
 def test_status_says_what_to_do_next(command: Command) -> None:
@@ -273,7 +346,7 @@ def test_timeline_lists_past_and_future(command: Command) -> None:
     assert command.keyring("timeline").out.rstrip().endswith("now")
     command.clock.advance(DAY)
     command.keyring("promote")
-    lines = command.keyring("timeline").out.splitlines()
+    lines = command.keyring("timeline").out.partition("\n\n")[2].splitlines()
     assert [line.split()[2] for line in lines if "now" not in line] == [
         "created", "created", "retired", "activates", "created", "prune"
     ]  # fmt: skip
@@ -438,7 +511,8 @@ def test_check_reckons_with_the_present(command: Command, tmp_path: Path) -> Non
     command.keyring("prune", "--force")
     done = command("keyring", "check", str(old), str(command.path))
     assert done.status == 1
-    assert done.err.startswith("C3: ")
+    assert done.err.startswith("C3 (")
+    assert done.err.endswith("Allowed from 2027-01-15T08:01:40Z.\n")
     command.clock.advance(100)
     assert command("keyring", "check", str(old), str(command.path)).status == 0
 

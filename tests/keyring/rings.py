@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["A", "B", "Bell", "C", "text", "write"]
+__all__ = ["A", "B", "Bell", "C", "D", "text", "write"]
 
-A, B, C = (bytes([number]) * 32 for number in (1, 2, 3))
-"""Secrets of three keys; A and B are those of keys 1 and 2 in ``tests/middleware/apps.py``."""
+A, B, C, D = (bytes([number]) * 32 for number in (1, 2, 3, 4))
+"""Secrets of four keys; A and B are those of keys 1 and 2 in ``tests/middleware/apps.py``."""
 
 _DATES = {
     "active": "created: 2026-01-01T00:00:00Z",
@@ -30,7 +30,7 @@ def text(generation: int, /, **keys: str) -> str:
     ``lifetime`` is no key but the seconds of ``policy.token_lifetime``.
     """
     lifetime = keys.pop("lifetime", "1209600")
-    secrets = {"a": A, "b": B, "c": C}
+    secrets = {"a": A, "b": B, "c": C, "d": D}
     lines = ["version: 1", f"generation: {generation}", f"policy: {{token_lifetime: {lifetime}}}", "keys:"]
     for label, told in keys.items():
         state, _, source = told.partition(":")

@@ -13,13 +13,13 @@ from anyio import to_thread
 
 from sessionkit.audit import events
 from sessionkit.exceptions import ConfigurationError, NotRunning
-from sessionkit.keyring import file, reloader
+from sessionkit.keyring import file, reloader, succession
 from sessionkit.keyring.key import Key, KeyState
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.keyring.reloader import POLL_INTERVAL, PROD_INTERVAL, UNWATCHED_INTERVAL, Reloader, watch_folder
 from sessionkit.testing import FixedClock
 from sessionkit.wire.token import TokenCipher, TokenRejected
-from tests.keyring.rings import A, B, Bell, C, text, write
+from tests.keyring.rings import A, B, Bell, C, D, text, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -95,10 +95,11 @@ class Rig:
             if isinstance(event, events.KeyringReloaded | events.KeyringReloadFailed)
         ]
 
-    async def _adopt(self, ring: Keyring) -> None:
+    async def _adopt(self, ring: Keyring) -> float:
         if self.refusal is not None:
             raise self.refusal
         self.adopted.append(ring)
+        return self.clock()
 
     def _suits(self, ring: Keyring) -> None:
         if ring.policy.token_lifetime == 60:
@@ -293,6 +294,29 @@ async def test_ring_after_one_that_was_missed_is_taken(rig: Rig, keys: dict[str,
     assert rig.generations == [7]
 
 
+@pytest.mark.parametrize(
+    ("generation", "keys", "told"),
+    [
+        (6, {"a": "active"}, ("C3", "d")),
+        (7, {"d": "retired", "a": "retired", "c": "active"}, ("C1", "c")),
+        (6, {"d": "active", "a": "retired"}, ("C4", "a")),
+    ],
+)
+async def test_ring_that_is_taken_all_the_same_is_told(
+    tmp_path: Path, generation: int, keys: dict[str, str], told: tuple[str, str]
+) -> None:
+    """What is no reason to stay behind is a reason for a warning: a node may not know what its operator knows."""
+    rig = Rig(tmp_path, a="active", d="retired")
+    rig.clock.now = 1_768_000_000.0  # a week after `d` was retired
+    rig.write(generation, **keys)
+    await rig.look()
+    assert rig.generations == [generation]
+    [unsafe] = [event for event in rig.told if isinstance(event, events.KeyringUnsafe)]
+    assert (unsafe.condition, unsafe.label) == told
+    assert (unsafe.digest, unsafe.generation) == (rig.adopted[0].digest, generation)
+    assert unsafe.kid == Key.from_secret({"a": A, "c": C, "d": D}[told[1]]).kid
+
+
 @pytest.mark.parametrize("keys", [{"a": "revoked", "b": "active"}, {"a": "revoked", "b": "revoked", "c": "active"}])
 async def test_emergency_is_taken_at_once(rig: Rig, keys: dict[str, str]) -> None:
     """With the active key revoked its sessions are meant to end, so C1 is not asked for."""
@@ -375,10 +399,11 @@ async def test_two_looks_do_not_overlap(rig: Rig) -> None:
     rig.promote()
     entered, leave = anyio.Event(), anyio.Event()
 
-    async def slow(ring: Keyring) -> None:
+    async def slow(ring: Keyring) -> float:
         entered.set()
         await leave.wait()
         rig.adopted.append(ring)
+        return rig.clock()
 
     rig.reloader._adopt = slow
     async with anyio.create_task_group() as tasks:
@@ -639,6 +664,20 @@ def test_every_new_state_of_a_key_is_told(state: KeyState) -> None:
     if state is KeyState.STAGED:
         assert told["activates_at"] == "1970-01-01T00:01:00.000Z"
     assert reloader.key_events(_ring(key), _ring(key), 0.0) == []
+
+
+def test_what_the_times_of_keys_bring_about_is_told_once() -> None:
+    """A key that took over by its time is active, the outrun one retired; a publish that says so is no news."""
+    key = Key.from_secret(B, label="b", state=KeyState.STAGED, activates=60.0)
+    ring = _ring(key)
+    assert reloader.key_events(ring, ring, 59.0, 0.0) == []
+    activated, retired = reloader.key_events(ring, ring, 60.0, 59.0)
+    assert (activated.name, activated.as_fields()["kid"]) == ("keyring.key_activated", key.kid)
+    assert (retired.name, retired.as_fields()["label"]) == ("keyring.key_retired", "a")
+    assert retired.as_fields()["prune_after"] == "1970-01-15T00:16:00.000Z"  # D, T and twice ε later
+    assert activated.as_fields()["digest"] == retired.as_fields()["digest"] == ring.digest
+    assert reloader.key_events(ring, ring, 90.0, 60.0) == []
+    assert reloader.key_events(ring, succession.settle(ring, 90.0).changed(generation=1), 90.0) == []
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ async def test_a_cancelled_request_does_not_hide_a_new_ring(tmp_path: Path, monk
     write(path, text(5, a="active", b="staged"))
     adopted: list[Keyring] = []
 
-    async def adopt(ring: Keyring) -> None:
+    async def adopt(ring: Keyring) -> float:
         adopted.append(ring)
+        return clock()
 
     clock = FixedClock()
     looking = Reloader(

@@ -1,4 +1,4 @@
-"""The steps of a rotation, when each is refused, and that no order of the others loses a session."""
+"""The steps of a rotation, and when each is refused."""
 
 from __future__ import annotations
 
@@ -8,39 +8,21 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sessionkit.exceptions import RotationRefused
 from sessionkit.keyring import rotation
-from sessionkit.keyring.key import Key, KeyState
-from sessionkit.keyring.keyring import Keyring, Policy
+from sessionkit.keyring.key import KeyState
+from sessionkit.keyring.keyring import Policy
+from tests.keyring.published import KEPT, LIFETIME, NOW, POLICY, SKEW, D, key, ring, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sessionkit.keyring.keyring import Keyring
+
 STAGED, ACTIVE, RETIRED, REVOKED = KeyState.STAGED, KeyState.ACTIVE, KeyState.RETIRED, KeyState.REVOKED
-
-D, SKEW, LIFETIME = 100.0, 10.0, 1000.0
-POLICY = Policy(propagation=D, skew=SKEW, token_lifetime=LIFETIME)
-KEPT = D + LIFETIME + SKEW
-NOW = 1_000_000.0
-
-
-def key(number: int, state: KeyState = ACTIVE, **dates: float | None) -> Key:
-    """Return a key of its own."""
-    return Key.from_secret(number.to_bytes(32, "big"), label=f"k{number}", state=state, **dates)
-
-
-def ring(*keys: Key, generation: int = 7, policy: Policy = POLICY) -> Keyring:
-    """Return a published ring."""
-    return Keyring(keys, generation=generation, policy=policy)
-
-
-def states(of: Keyring) -> dict[str, str]:
-    """Return the state of each key by its label."""
-    return {each.label: each.state.value for each in of}
 
 
 STEADY = ring(key(1, created=1.0), key(2, STAGED, created=NOW - 1000))
@@ -96,13 +78,152 @@ def test_promote() -> None:
 
 
 def test_promote_at_a_time() -> None:
-    """With a time ahead only that is written: nodes change over by their own clocks, and the next publish retires."""
-    later = rotation.promote(STEADY, NOW, at=NOW + 50)
-    assert states(later) == states(STEADY)
-    assert (later.active(NOW).label, later.active(NOW + 50).label) == ("k1", "k2")
+    """With a time ahead that alone is written: nodes change over by their own clocks, without another publish."""
+    later = rotation.promote(STEADY, NOW, at=NOW + 50, successor=key(3, STAGED, created=NOW))
+    assert states(later) == states(STEADY) | {"k3": "staged"}
+    assert (later.active(NOW + 49).label, later.active(NOW + 50).label) == ("k1", "k2")
     assert not rotation.check(STEADY, later, NOW)
-    after = rotation.promote(later, NOW + 60)
-    assert states(after) == {"k1": "retired", "k2": "active"}
+
+
+TAKEN_OVER = rotation.promote(STEADY, NOW, at=NOW + 50, successor=key(3, STAGED, created=NOW))
+SETTLED = {"k1": "retired", "k2": "active", "k3": "staged"}
+
+
+def test_settle() -> None:
+    """From its time on the key that took over is active, and the one it has outrun retired since that time."""
+    assert rotation.settle(TAKEN_OVER, NOW + 49) is TAKEN_OVER
+    settled = rotation.settle(TAKEN_OVER, NOW + 9000)
+    assert states(settled) == SETTLED
+    assert (settled.generation, settled.policy) == (TAKEN_OVER.generation, POLICY)
+    old, new, _ = settled
+    assert (old.retired, old.prune_after, new.activates) == (NOW + 50, NOW + 50 + KEPT, NOW + 50)
+    assert rotation.settle(settled, NOW + 9000) is settled
+
+
+def test_settle_goes_through_all_that_took_over() -> None:
+    """Each key in the line is retired when the next one came; one that was never the newest is as it was."""
+    line = ring(
+        key(5, STAGED, activates=60.0),
+        key(4, STAGED, activates=40.0, retired=30.0),
+        key(1, activates=20.0),
+        key(2, STAGED, activates=10.0),
+        key(3, STAGED, activates=50.0),
+        key(6, STAGED),
+    )
+    settled = rotation.settle(line, 55.0)
+    assert [each.state for each in settled] == [STAGED, RETIRED, RETIRED, STAGED, ACTIVE, STAGED]
+    assert [each.retired for each in settled] == [None, 50.0, 40.0, None, None, None]
+    last = rotation.settle(line, 60.0)
+    assert [each.state for each in last] == [ACTIVE, RETIRED, RETIRED, STAGED, RETIRED, STAGED]
+    assert rotation.settle(settled, 60.0).digest == last.digest
+
+
+def test_steps_after_a_scheduled_takeover_know_which_key_seals() -> None:
+    """Case 185: whatever the file says, no key is promoted twice, pruned too early, or revoked for another."""
+    over, later = TAKEN_OVER, NOW + 9000
+    promoted = rotation.promote(over, later)
+    assert states(promoted) == {"k1": "retired", "k2": "retired", "k3": "active"}
+    assert (promoted.keys[0].retired, promoted.keys[1].retired) == (NOW + 50, later)
+    assert states(rotation.revoke(over, "k2", later)) == SETTLED | {"k2": "revoked", "k3": "active"}
+    assert states(rotation.revoke(over, "k1", later)) == SETTLED | {"k1": "revoked"}
+    assert refused(lambda: rotation.retire(over, "k2", later), "key 'k2' is active") is None
+    assert refused(lambda: rotation.retire(over, "k1", later), "key 'k1' is retired already") is None
+    assert refused(lambda: rotation.schedule(over, "k2", later, later), "key 'k2' is active. Only staged") is None
+    gone = NOW + 50 + KEPT
+    assert refused(lambda: rotation.prune(over, gone - 1), "no key may be pruned yet") == gone
+    pruned = rotation.prune(over, gone)
+    assert states(pruned) == {"k2": "active", "k3": "staged"}
+    for moment, after in ((later, promoted), (gone, pruned)):
+        assert not rotation.check(over, after, moment)
+
+
+def test_a_key_takes_over_after_the_one_that_seals() -> None:
+    """A time before the active key's own would be passed over without a word: it is refused."""
+    fresh = ring(key(1, created=1.0, activates=NOW + 5), key(2, STAGED, created=1.0))
+    for step in (
+        lambda: rotation.promote(fresh, NOW, at=NOW + 4, force=True),
+        lambda: rotation.schedule(fresh, "k2", NOW + 4, NOW),
+    ):
+        assert refused(step, "key 'k2' would never take over") == NOW + 5
+    assert refused(lambda: rotation.schedule(STEADY, "k2", NOW - 1, NOW), "key 'k2' would never take over") == NOW
+    assert rotation.promote(fresh, NOW, at=NOW + 5).active(NOW + 5).label == "k2"
+
+
+def test_rollback() -> None:
+    """The key before seals again, and the one that sealed stands by without a time: no node moves its sessions back."""
+    after = rotation.promote(STEADY, NOW, successor=key(3, STAGED, created=NOW))
+    back = rotation.rollback(after, NOW + 1)
+    assert states(back) == {"k1": "active", "k2": "staged", "k3": "staged"}
+    old, new, _ = back
+    assert (old.activates, old.retired, old.prune_after) == (NOW + 1, None, None)
+    assert (new.activates, new.retired, new.prune_after) == (None, NOW + 1, None)
+    assert not rotation.check(after, back, NOW + 1)
+    again = rotation.promote(back, NOW + 2)
+    assert states(again) == {"k1": "retired", "k2": "active", "k3": "staged"}
+    assert again.keys[1].retired is None
+    assert states(rotation.rollback(TAKEN_OVER, NOW + 60)) == {"k1": "active", "k2": "staged", "k3": "staged"}
+
+
+def test_rollback_to_a_key_by_name() -> None:
+    """Where no date tells which key sealed before, it is named; only a retired one can seal again."""
+    at = ring(key(1, RETIRED), key(2), key(3, REVOKED), key(4, RETIRED, retired=1.0))
+    assert refused(lambda: rotation.rollback(at, NOW), "no retired key is known to have sealed before 'k2'") is None
+    assert refused(lambda: rotation.rollback(at, NOW, "k3"), "key 'k3' is revoked. Only a retired key") is None
+    assert states(rotation.rollback(at, NOW, "k1")) == states(at) | {"k1": "active", "k2": "staged"}
+
+
+def test_rollback_to_a_key_that_is_everywhere() -> None:
+    """A staged key that was retired unused may be as new as any; one that had stood when it was retired is not."""
+    for retired, moment, allowed in (
+        (NOW, NOW + 1, False),
+        (NOW, NOW + D + SKEW, True),
+        (NOW + D + SKEW, NOW + D, True),  # by a clock that is behind
+    ):
+        at = ring(key(1, RETIRED, created=NOW, retired=retired), key(2, created=1.0, activates=1.0))
+        step = functools.partial(rotation.rollback, at, moment, "k1")
+        if allowed:
+            assert not rotation.check(at, step(), moment)
+        else:
+            assert refused(step, "key 'k1' may not be on every node yet") == NOW + D + SKEW
+
+
+def test_rollback_over_a_key_that_sealed_a_moment_ago() -> None:
+    """Nodes that still seal under the one between would move its sessions there, and others back: go to it first."""
+    line = ring(key(1, created=1.0), key(2, STAGED, created=1.0), key(3, STAGED, created=2.0))
+    quick = rotation.promote(rotation.promote(line, NOW), NOW)
+    assert states(rotation.rollback(quick, NOW)) == {"k1": "retired", "k2": "active", "k3": "staged"}
+    unused = ring(*STEADY, key(3, STAGED, created=2.0), key(4, STAGED, created=3.0, activates=NOW + 9999))
+    for name in ("k3", "k4"):
+        unused = rotation.retire(unused, name, NOW)
+    assert states(rotation.rollback(rotation.promote(unused, NOW), NOW))["k1"] == "active"
+    ready = NOW + D + SKEW
+    step = "a key that came after 'k1' has stopped sealing a moment ago"
+    assert refused(lambda: rotation.rollback(quick, ready - 1, "k1"), step) == ready
+    assert states(rotation.rollback(quick, ready, "k1")) == {"k1": "active", "k2": "retired", "k3": "staged"}
+
+
+def test_a_key_that_was_passed_over_is_not_promoted() -> None:
+    """Nodes move sessions away from a key whose time was before that of the one that seals: that has to end first."""
+    at = ring(key(1, activates=NOW), key(2, STAGED, created=1.0, activates=1.0))
+    assert refused(lambda: rotation.promote(at, NOW, force=True), "key 'k2' is staged for a time before") is None
+    assert states(rotation.promote(ring(*at, key(3, STAGED, created=1.0)), NOW))["k3"] == "active"
+
+
+def test_retire_waits_while_nodes_move_sessions_to_the_key() -> None:
+    """Not at once after it was set back, nor if it takes over by its time before all can know: they would move back."""
+    back = rotation.rollback(rotation.promote(STEADY, NOW), NOW + 1)
+    ready = NOW + 1 + D + SKEW
+    assert refused(lambda: rotation.retire(back, "k2", ready - 1), "key 'k2' was set back a moment ago") == ready
+    assert states(rotation.retire(back, "k2", ready)) == {"k1": "active", "k2": "retired"}
+    soon = rotation.promote(STEADY, NOW, at=NOW + D + SKEW)
+    assert refused(lambda: rotation.retire(soon, "k2", NOW), "key 'k2' takes over by itself before") is None
+    later = functools.partial(rotation.promote, soon, NOW + 1, at=NOW + D + SKEW + 1)
+    assert refused(later, "key 'k2' takes over by itself before every node can know") == NOW + D + SKEW
+    assert rotation.promote(soon, NOW + 1, at=NOW + D).active(NOW + D).label == "k2"
+    far = rotation.promote(STEADY, NOW, at=NOW + D + SKEW + 1)
+    assert not rotation.check(far, rotation.retire(far, "k2", NOW), NOW)
+    passed_over = ring(key(1, activates=NOW), key(2, STAGED, activates=1.0))
+    assert states(rotation.retire(passed_over, "k2", NOW + 1))["k2"] == "retired"
 
 
 def test_promote_at_a_time_gone_by_is_promote_now() -> None:
@@ -112,7 +233,7 @@ def test_promote_at_a_time_gone_by_is_promote_now() -> None:
 
 def test_promote_takes_staged_keys_in_their_order() -> None:
     """First by the time they were given, then the one that has been staged longest, then by id."""
-    keys = [key(2, STAGED, created=3.0), key(3, STAGED, created=2.0), key(4, STAGED, created=4.0, activates=NOW)]
+    keys = [key(2, STAGED, created=3.0), key(3, STAGED, created=2.0), key(4, STAGED, created=4.0, activates=NOW + 9)]
     at = ring(key(1), *keys)
     taken = []
     for _ in keys:
@@ -230,7 +351,7 @@ def test_when_a_key_may_go() -> None:
     assert rotation.prunable_at(at, logged, NOW + 5) == NOW + 5 + LIFETIME + SKEW
     assert rotation.prunable_at(at, logged, NOW - 5) == NOW + LIFETIME + SKEW
     unpromised = ring(key(1), policy=Policy(D, SKEW, None))
-    assert rotation.prunable_at(unpromised, key(2, RETIRED, retired=NOW)) == NOW + D + 1_209_600 + SKEW
+    assert rotation.prunable_at(unpromised, key(2, RETIRED, retired=NOW)) == NOW + D + 1_209_600 + 2 * SKEW
     assert rotation.prunable_at(unpromised, logged, NOW) == NOW + 1_209_600 + SKEW
 
 
@@ -265,164 +386,6 @@ def test_the_audit_log_lets_a_key_go_earlier() -> None:
     """D need not be waited for if the last sealing is known."""
     after = rotation.prune(AGEING, NOW + LIFETIME + SKEW, ["k2"], last_sealed=NOW)
     assert "k2" not in states(after)
-
-
-def _next(*keys: Key, generation: int = 8) -> Keyring:
-    return ring(*keys, generation=generation)
-
-
-OLD = ring(key(1, created=1.0), key(2, STAGED, created=1.0), key(3, RETIRED, retired=NOW), key(4, REVOKED))
-REST = (key(3, RETIRED, retired=NOW), key(4, REVOKED))
-
-
-@pytest.mark.parametrize(
-    ("new", "expected"),
-    [
-        (_next(*OLD.keys), []),
-        (_next(key(1, RETIRED), key(2), *REST), []),
-        (_next(key(1, RETIRED), key(2), *REST, key(5, STAGED, created=NOW)), []),
-        (_next(key(1), key(2, RETIRED), *REST), []),
-        (_next(key(1, RETIRED), key(2, STAGED), key(3), key(4, REVOKED)), []),  # back to the one before
-        (_next(*OLD.keys, generation=6), [("C2", None)]),
-        (_next(*OLD.keys, generation=7), []),
-        (_next(key(1), key(2, STAGED), *REST, generation=7), [("C2", None)]),
-        (_next(key(1, RETIRED), key(2, STAGED), *REST, key(5)), [("C1", "k5")]),
-        (_next(key(1, RETIRED), key(2, STAGED), key(3, RETIRED, retired=NOW), key(4)), [("C1", "k4"), ("E1", "k4")]),
-        (_next(key(2), *REST), [("C1", "k1")]),
-        (_next(key(5)), [("C1", "k5"), ("C1", "k1"), ("C1", "k2"), ("C3", "k3")]),
-        (_next(key(1), *REST), [("C1", "k2")]),
-        (_next(key(1), key(2, STAGED)), [("C3", "k3")]),
-        (_next(key(1, REVOKED), key(2, REVOKED), *REST, key(5)), []),
-        (_next(key(1, REVOKED), key(2, STAGED), *REST, key(5)), []),
-        (_next(key(1), key(2, REVOKED), *REST), []),
-        (_next(*OLD.keys, key(5, STAGED, created=NOW, activates=NOW + D + SKEW)), []),
-        (_next(*OLD.keys, key(5, STAGED, created=NOW, activates=NOW + D)), [("C1", "k5")]),
-        (_next(key(1, REVOKED), key(2), *REST, key(5, STAGED, created=NOW, activates=NOW)), []),
-    ],
-)
-def test_check_tells_what_a_publish_would_break(new: Keyring, expected: list[tuple[str, str | None]]) -> None:
-    """Each violation names condition and key; a revoked active key is an emergency and exempt."""
-    found = rotation.check(OLD, new, NOW)
-    assert [(one.condition, one.label) for one in found] == expected
-    for one in found:
-        assert one.reason
-        assert one.remedy
-        assert one.kid == (
-            None if one.label is None else rotation.select(_next(*OLD.keys, key(5, RETIRED)), one.label).kid
-        )
-
-
-def test_generations() -> None:
-    """They grow; the same one is the same ring; 0 is for rings that are not published."""
-    (lower,) = rotation.check(OLD, _next(*OLD.keys, generation=6))
-    assert lower.reason.startswith("generation goes back from 7 to 6")
-    assert lower.remedy == "Set generation to 8, also when going back to older keys."
-    (same,) = rotation.check(OLD, _next(key(1), *OLD.keys[1:], generation=7))
-    assert same.reason.startswith("two different rings have generation 7")
-    assert same.remedy == "Set generation to 8."
-    assert not rotation.check(ring(key(1), generation=0), ring(key(1), key(2, STAGED), generation=0))
-
-
-def test_a_staged_key_that_takes_over_too_soon() -> None:
-    """C1 is also broken by time: a staged key made active, or given a time, before every node can have it."""
-    young = ring(key(1), key(2, STAGED, created=NOW))
-    at_once = rotation.promote(young, NOW, force=True)
-    assert [one.label for one in rotation.check(young, at_once, NOW)] == ["k2"]
-    assert not rotation.check(young, at_once, NOW + D + SKEW)
-    scheduled = _next(key(1), key(2, STAGED, created=NOW, activates=NOW + 1))
-    assert [one.label for one in rotation.check(young, scheduled)] == ["k2"]
-
-
-def test_what_depends_on_the_time_is_not_judged_without_it() -> None:
-    """A new key counts from when it was made, if that is known; a pruned key and a forced one are let pass."""
-    assert not rotation.check(OLD, _next(key(1), key(2, STAGED), key(4, REVOKED)))
-    young = ring(key(1), key(2, STAGED, created=NOW))
-    assert not rotation.check(young, rotation.promote(young, NOW, force=True))
-    soon = _next(*OLD.keys, key(5, STAGED, created=NOW, activates=NOW + D))
-    assert [one.label for one in rotation.check(OLD, soon)] == ["k5"]
-    assert not rotation.check(OLD, _next(*OLD.keys, key(5, STAGED, activates=0.0)))
-
-
-class Rotation(RuleBasedStateMachine):
-    """Steps in any order, waiting any time between them."""
-
-    @initialize(lifetime=st.sampled_from([LIFETIME, None]))
-    def begin(self, lifetime: float | None) -> None:
-        """Begin as the command line does: one active key, one staged."""
-        self.now = NOW
-        self.made = 2
-        policy = dataclasses.replace(POLICY, token_lifetime=lifetime)
-        self.ring = ring(key(1, created=NOW), key(2, STAGED, created=NOW), generation=1, policy=policy)
-
-    def fresh(self) -> Key:
-        """Return a new staged key."""
-        self.made += 1
-        return key(self.made, STAGED, created=self.now)
-
-    def publish(self, step: Callable[[], Keyring]) -> None:
-        """Publish the result of a step, which must be safe; a step that may be refused is refused with a time ahead."""
-        try:
-            found = step()
-        except RotationRefused as error:
-            if error.allowed_at is not None:
-                assert error.allowed_at > self.now  # noqa: PT017 - only what was refused is looked at
-            return
-        assert rotation.check(self.ring, found, self.now) == ()
-        assert found.generation == self.ring.generation + 1
-        for gone in (one for one in self.ring if found.find(one.id) is None):
-            assert gone.state in {RETIRED, REVOKED}
-            assert self.now >= max(gone.retired or 0.0, gone.revoked or 0.0) + rotation._kept(self.ring)
-        self.ring = found
-
-    @rule(seconds=st.sampled_from([1.0, D, D + SKEW, LIFETIME, KEPT, 1_300_000.0]))
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-
-    @rule()
-    @precondition(lambda self: len(self.ring) < 8)
-    def stage(self) -> None:
-        """Stage one more."""
-        self.publish(lambda: rotation.stage(self.ring, self.fresh()))
-
-    @rule(successor=st.booleans(), ahead=st.sampled_from([None, 0.0, 1.0, D + SKEW, LIFETIME]))
-    def promote(self, successor: bool, ahead: float | None) -> None:
-        """Promote now or at a time."""
-        at = None if ahead is None else self.now + ahead
-        new = self.fresh() if successor else None
-        self.publish(lambda: rotation.promote(self.ring, self.now, successor=new, at=at))
-
-    @rule(data=st.data())
-    def retire(self, data: st.DataObject) -> None:
-        """Retire any key."""
-        name = data.draw(st.sampled_from([one.label for one in self.ring]))
-        self.publish(lambda: rotation.retire(self.ring, name, self.now))
-
-    @rule(data=st.data(), successor=st.booleans())
-    def revoke(self, data: st.DataObject, successor: bool) -> None:
-        """Revoke any key."""
-        name = data.draw(st.sampled_from([one.kid for one in self.ring]))
-        new = self.fresh() if successor else None
-        self.publish(lambda: rotation.revoke(self.ring, name, self.now, successor=new))
-
-    @rule(data=st.data())
-    def prune(self, data: st.DataObject) -> None:
-        """Prune any keys, or all that may go."""
-        names = data.draw(st.lists(st.sampled_from([one.label for one in self.ring]), max_size=2, unique=True))
-        self.publish(lambda: rotation.prune(self.ring, self.now, names))
-
-    @invariant()
-    def one_key_seals(self) -> None:
-        """Whatever the steps, one key is active, and whichever seals opens too."""
-        assert self.ring.counts()[ACTIVE] == 1
-        assert self.ring.active(self.now).decrypts
-
-
-TestRotation = Rotation.TestCase
-TestRotation.__doc__ = (
-    "C1 to C4: no order of allowed steps breaks a condition, and every refusal names a time ahead or none."
-)
-TestRotation.settings = settings(stateful_step_count=25, max_examples=40)
 
 
 @given(st.integers(0, 400), st.integers(0, 2_000))

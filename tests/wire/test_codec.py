@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -234,7 +233,7 @@ def test_an_unreadable_newest_does_not_hide_a_readable_one() -> None:
     """Of two authentic cookies, a newer one of which this release can make nothing leaves the session to the other."""
     codec = _codec()
     (good,) = _cookies(codec)
-    (broken,) = _cookies(codec, b"[]", replace(RECORD, issued=RECORD.issued + 1))
+    (broken,) = _cookies(codec, b"[]", RECORD._replace(issued=RECORD.issued + 1))
     for fields in ([good, broken], [broken, good]):
         assert _loaded(codec.load(fields, NOW + 1)).data == {"a": 1}
     assert _refused(codec.load([broken], NOW + 1)).reason is RejectReason.BAD_PAYLOAD

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from sessionkit.cli.audit import follow, ref, trace, verify
+from sessionkit.cli.audit import follow, ref, report, trace, verify
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Read audit logs.", no_args_is_help=True)
+app.command("report")(report.report)
 app.command("trace")(trace.trace)
 app.command("ref")(ref.ref)
 app.command("follow")(follow.follow)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
-import tempfile
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sessionkit.audit import trace as tracing
 from sessionkit.audit.events import timestamp
-from sessionkit.cli.logs import Logs, log_facts, printable, reading
+from sessionkit.cli.logs import Logs, kept_stdin, log_facts, printable, reading
 from sessionkit.cli.output import AsJson, console, refuse, say
 
 if TYPE_CHECKING:
@@ -44,11 +40,7 @@ def trace(
 ) -> None:
     """Show the life of one session in order, over every id it has had."""
     last: list[LogReader] = []
-    with ExitStack() as cleanup:
-        stdin = None
-        if "-" in logs:  # it is read twice
-            stdin = cleanup.enter_context(tempfile.TemporaryFile())
-            shutil.copyfileobj(sys.stdin.buffer, stdin)
+    with kept_stdin(logs) as stdin:
 
         def select(needles: Sequence[bytes]) -> Iterable[dict[str, Any]]:
             if stdin is not None:

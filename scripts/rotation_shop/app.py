@@ -1,14 +1,14 @@
 """A small shop on Starlette: log in, fill a cart, and see which key sealed the session and how big it is.
 
 Browsers get pages; programs that accept JSON get the state that the session holds, to compare it with what they did.
-Each of uvicorn's workers is a process of its own and makes its own shop; all they share is the keyring file.
+Each worker of a server is a process of its own and makes its own shop; all they share is the keyring file.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 from zlib import crc32
 
@@ -17,10 +17,11 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 
-from rotation_demo.page import render
+from rotation_shop.page import render
 from sessionkit import SessionConfig, SessionMiddleware
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
     from starlette.requests import Request
@@ -28,33 +29,36 @@ if TYPE_CHECKING:
 
     from sessionkit import Keyring
 
-__all__ = ["AUDIT_VARIABLE", "CART_LIMIT", "KEYRING_VARIABLE", "MAX_AGE", "create_app", "shop"]
-
-KEYRING_VARIABLE = "ROTATION_DEMO_KEYRING"
-AUDIT_VARIABLE = "ROTATION_DEMO_AUDIT"
+__all__ = ["CART_LIMIT", "settings", "shop"]
 
 NOTE_LIMIT = 8_000
 """Octets of a note: three cookies' worth."""
 
 CART_LIMIT = 12
 
-MAX_AGE = 3600
-"""Seconds; the keyring's policy promises tokens no longer a life."""
+
+def settings(max_age: int, **more: Any) -> SessionConfig:
+    """Return the settings of the shop's sessions.
+
+    Args:
+        max_age: seconds a session lives without being renewed.
+        more: further settings.
+    """
+    # Not Secure, because the shop speaks plain http, over which Safari keeps no Secure cookie even from localhost.
+    # config/sessionkit.yaml has what production needs.
+    return SessionConfig(max_age=max_age, exclude="^/health$", **more)
 
 
-def create_app() -> SessionMiddleware:
-    """Return the shop, for uvicorn: its files are named by environment variables."""
-    # Line by line, each appended in one piece: the workers share the file. It stays open while the process lives.
-    file = Path(os.environ[AUDIT_VARIABLE]).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115 - see above
-    return shop(os.environ[KEYRING_VARIABLE], file)
-
-
-def shop(keyring: str | Keyring, audit: TextIO) -> SessionMiddleware:
+def shop(
+    keyring: str | Keyring, audit: TextIO, config: SessionConfig, *, clock: Callable[[], float] = time.time
+) -> SessionMiddleware:
     """Return the shop behind its sessions.
 
     Args:
         keyring: the ring, or its file, which is watched.
         audit: where session events go, a JSON object a line.
+        config: settings of the sessions.
+        clock: returns Unix seconds.
     """
     routes = [
         Route("/", show),
@@ -66,11 +70,8 @@ def shop(keyring: str | Keyring, audit: TextIO) -> SessionMiddleware:
         Route("/health", health),
     ]
     app = Starlette(routes=routes)
-    # Not Secure, because the demonstration speaks plain http, over which Safari keeps no Secure cookie even from
-    # localhost. config/sessionkit.yaml has what production needs.
-    config = SessionConfig(max_age=MAX_AGE, exclude="^/health$")
     logger = structlog.wrap_logger(structlog.WriteLogger(audit), processors=[structlog.processors.JSONRenderer()])
-    middleware = SessionMiddleware(app, keyring=keyring, config=config, logger=logger)
+    middleware = SessionMiddleware(app, keyring=keyring, config=config, clock=clock, logger=logger)
     app.state.sessions = middleware.service
     return middleware
 

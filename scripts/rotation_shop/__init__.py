@@ -1,0 +1,1 @@
+"""A small shop, its visitors and its servers: what the demonstration and the drill have in common."""
