@@ -118,6 +118,7 @@ def test_a_source_in_code_is_fetched_when_the_service_is_made(monkeypatch: pytes
         ({"source": "litestar", "secret": SECRET.encode()}, "secret", "16, 24 or 32"),
         ({"source": "aiohttp", "secret": SECRET.encode()}, "secret", "no Fernet key"),
         ({"source": "aiohttp", "secret": b"AAAA"}, "secret", "no Fernet key"),
+        ({"source": "aiohttp", "secret": b"AAAAA"}, "secret", "no Fernet key"),
         ({"until": datetime(2027, 1, 1)}, "until", "timezone"),  # noqa: DTZ001 - what is refused
         ({"until": 1}, "until", "is a int"),
         ({"max_age": 0}, "max_age", "greater than 0"),
