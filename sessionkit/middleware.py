@@ -14,8 +14,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+from copy import copy
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from sessionkit import health
 from sessionkit.audit import events
@@ -101,11 +102,19 @@ class SessionMiddleware:
         names = {self.key, *(old.name for old in self.config.migrate)}
         self._names = tuple(name.encode("ascii") for name in sorted(names))
         self._health = self.config.health_path
-        self._told_insecure = False
 
     def __repr__(self) -> str:
         """Show the service."""
         return f"<SessionMiddleware {self.service!r}>"
+
+    def around(self, app: ASGIApp) -> Self:
+        """Return this middleware around another application: one service, and so one actor, for both.
+
+        For frameworks that make a middleware for each route.
+        """
+        other = copy(self)
+        other.app = app
+        return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, the health page, or the application's lifespan."""
@@ -171,12 +180,12 @@ class SessionMiddleware:
 
     def tell_insecure(self, scope: Scope) -> None:
         """Say once that a Secure cookie was set over plain HTTP."""
-        if self._told_insecure or not self.config.secure or scope.get("scheme", "http") not in {"http", "ws"}:
+        if self.service.told_insecure or not self.config.secure or scope.get("scheme", "http") not in {"http", "ws"}:
             return
         host = next((value for name, value in scope.get("headers") or () if name.lower() == b"host"), b"")
         if host.decode("latin-1").lower().startswith(_LOCAL_HOSTS):
             return
-        self._told_insecure = True
+        self.service.told_insecure = True
         self.service.log.emit((events.SessionInsecureTransport(cookie=self.config.key),))
 
     # --- lifespan -----------------------------------------------------------------------------------------------------

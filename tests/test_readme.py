@@ -96,6 +96,22 @@ async def test_litestar_route_opts_out() -> None:
 
 
 @pytest.mark.usefixtures("home")
+async def test_fastapi_cart() -> None:
+    """The FastAPI example's cart is kept as the model that it is."""
+    client = AsgiClient(run("fastapi").app)
+    await client.post("/cart/tea")
+    assert (await client.post("/cart/tea")).text == '{"tea":2}'
+
+
+def test_model_in_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example's upgrade brings a cart over, from before there was a model and from version 1."""
+    monkeypatch.chdir(tmp_path)
+    schema = run("typed").CART
+    for held in ({"items": ["tea"]}, {"version": 1, "data": {"items": ["tea"]}}):
+        assert schema.load({"cart": held}).items == {"tea": 1}
+
+
+@pytest.mark.usefixtures("home")
 async def test_secret_in_code() -> None:
     """A secret in code is enough for a session."""
     client = AsgiClient(run("secret").app)

@@ -50,7 +50,7 @@ from sessionkit.wire.serializer import Serializer
 from sessionkit.wire.token import named_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from sessionkit.config import SessionConfig
 
@@ -83,6 +83,7 @@ class SessionService:
 
     Attributes:
         hosted: whether a lifespan hosts the service now, or is about to.
+        told_insecure: whether it was said that a Secure cookie went over plain HTTP.
 
     Raises:
         ConfigurationError: if there is no keyring, it cannot be used, or it does not suit the configuration.
@@ -98,8 +99,10 @@ class SessionService:
         in_place: bool = True,
         watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
     ) -> None:
-        self.config = config
+        self._encoders = dict(config.type_encoders)  # one for all who serialise here, now and later; see ``learn``
+        self.config = config.model_copy(update={"type_encoders": self._encoders})
         self.hosted = False
+        self.told_insecure = False
         self._clock = clock
         self._keyring, path = _resolve(config.keyring if keyring is None else keyring)
         SessionBackend.check(config, self._keyring)
@@ -108,7 +111,7 @@ class SessionService:
         self._refs = Pseudonyms(config.audit.key_octets() or _process_key())
         self.trail = Trail(config.audit, self._refs)
         self._readers = readers(config)
-        self._serializer = Serializer(config.type_encoders)
+        self._serializer = Serializer(self._encoders)
         self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger, queue=config.audit.queue)
         self._inline = InlineBackend(self._behaviour, lambda: self._keyring, clock=clock, interval=TALLY_INTERVAL)
         self._actor: Actor[Message, Reply, Event] = Actor(
@@ -168,6 +171,14 @@ class SessionService:
         except SerializationError:
             return True
         return not self._serializer.same(payload, stored)
+
+    def learn(self, encoders: Mapping[type, Callable[[Any], Any]]) -> None:
+        """Take over how an application turns values of further types into plain data, where nothing is known yet.
+
+        For frameworks whose applications are complete only after their middleware is made.
+        """
+        for kind, encoder in encoders.items():
+            self._encoders.setdefault(kind, encoder)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 

@@ -76,13 +76,14 @@ class Serializer:
 
     Args:
         encoders: for each further type, what turns a value of it (or of a subclass) into one that can be stored.
-            They come before the rules above, but are never asked about plain JSON types.
+            They come before the rules above, but are never asked about plain JSON types. Kept by reference: what
+            is added to it later counts from then on.
     """
 
     __slots__ = ("_encoders",)
 
     def __init__(self, encoders: Mapping[type, Encoder] | None = None) -> None:
-        self._encoders = dict(encoders or ())
+        self._encoders = {} if encoders is None else encoders
 
     def dump(self, value: object) -> tuple[bytes, bool]:
         """Return the payload, and whether it is typed.

@@ -1,0 +1,1 @@
+"""Fits for other people's libraries, beside what the common suite in tests/apps shows of them."""
