@@ -23,7 +23,7 @@ from sessionkit.cli.timeline_text import draw
 from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
 from sessionkit.keyring.editor import Editor, NewKey, create
-from sessionkit.keyring.file import DEFAULT_LIFETIME
+from sessionkit.keyring.file import DEFAULT_LIFETIME, LONGEST
 from sessionkit.keyring.key import Key, KeyState
 from sessionkit.keyring.keyring import Keyring, Policy
 from sessionkit.keyring.source import SecretSource
@@ -66,10 +66,25 @@ SecretInline = Annotated[
 def _editing(path: Path, *, as_json: bool) -> Iterator[Editor]:
     """Hold the file's lock and open it."""
     with failing(as_json=as_json):
-        if not path.exists():
-            raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path)
+        _find(path)
         with _locked(path):
             yield Editor(path)
+
+
+def _find(path: Path) -> None:
+    """Look whether there is a file to change, before anything is made beside it.
+
+    Raises:
+        KeyringError: if there is none, or nobody may look.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path) from None
+    except OSError as error:
+        raise KeyringError(
+            "file", f"cannot be read ({error.strerror})", "Check the path and its permissions.", path=path
+        ) from None
 
 
 @contextmanager
@@ -166,15 +181,19 @@ def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
 def init(
     path: Ring,
     propagation: Annotated[
-        float, typer.Option(min=0, help="Seconds until every process has loaded a publish.", callback=_finite)
+        float,
+        typer.Option(min=0, max=LONGEST, help="Seconds until every process has loaded a publish.", callback=_finite),
     ] = 300.0,
     skew: Annotated[
-        float, typer.Option(min=0, help="Seconds that two clocks may differ by.", callback=_finite)
+        float, typer.Option(min=0, max=LONGEST, help="Seconds that two clocks may differ by.", callback=_finite)
     ] = 300.0,
     token_lifetime: Annotated[
         float,
         typer.Option(
-            min=1, help="Seconds a session may go without being renewed: at least every max_age.", callback=_finite
+            min=1,
+            max=LONGEST,
+            help="Seconds a session may go without being renewed: at least every max_age.",
+            callback=_finite,
         ),
     ] = DEFAULT_LIFETIME,
     as_json: AsJson = False,
@@ -392,7 +411,7 @@ def timeline(
         _write_svg(svg, render(chart), as_json=as_json)
         say(f"{svg}: drawn.", {"svg": str(svg), "now": when(moment)}, as_json=as_json)
         return
-    happenings = sorted(_happenings(ring), key=lambda one: one[0])
+    happenings = sorted(_happenings(rotation.settle(ring, moment)), key=lambda one: one[0])
     if as_json:
         facts = [
             {"time": when(time), "kid": key.kid, "label": key.label, "what": what} for time, key, what in happenings

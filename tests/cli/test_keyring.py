@@ -531,3 +531,32 @@ def test_check_reckons_with_the_present(command: Command, tmp_path: Path) -> Non
 def test_wrong_usage_ends_with_2(command: Command, words: list[str]) -> None:
     """Wrong usage is told apart from a refusal by its exit status."""
     assert command(*words).status == 2
+
+
+@pytest.mark.parametrize("option", ["--propagation", "--skew", "--token-lifetime"])
+def test_init_promises_nothing_that_ends_after_all_dates(command: Command, option: str) -> None:
+    """A policy of more than a century is wrong usage: no date would follow from it, and nothing is written."""
+    done = command.keyring("init", option, "1e12")
+    assert done.status == 2
+    assert option in done.err
+    assert not command.path.exists()
+
+
+@pytest.mark.parametrize("name", ["promote", "prune", "retire"])
+def test_a_path_that_cannot_be_looked_at_is_told(command: Command, name: str) -> None:
+    """A path that the system refuses to look at is an error with the reason, not a traceback."""
+    words = ["keyring", name, "k" * 300, *(["KEY"] if name == "retire" else [])]
+    done = command(*words)
+    assert done.status == 1
+    assert "File name too long" in done.err
+    assert "Check the path" in done.err
+
+
+def test_a_take_over_beyond_all_dates_is_refused(command: Command) -> None:
+    """``promote --at`` a time that no file may hold leaves the file as it is, and says which times it may."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    before = command.path.read_bytes()
+    done = command.keyring("promote", "--at", "9999-12-31T23:59:59Z")
+    assert done.status == 1
+    assert "between 1970 and 2999" in done.err
+    assert command.path.read_bytes() == before
