@@ -26,6 +26,7 @@ from sessionkit.keyring.editor import Editor, NewKey, create
 from sessionkit.keyring.file import DEFAULT_LIFETIME, LONGEST
 from sessionkit.keyring.key import Key, KeyState
 from sessionkit.keyring.keyring import Keyring, Policy
+from sessionkit.keyring.reloader import refuse_ahead, self_test
 from sessionkit.keyring.source import SecretSource
 
 if TYPE_CHECKING:
@@ -330,7 +331,11 @@ def check(
     """Say whether publishing NEW after OLD is safe now: a gate for a deployment pipeline."""
     moment = now()
     with failing(as_json=as_json):
-        found = rotation.check(Keyring.load(old), Keyring.load(new), moment)
+        before, after = Keyring.load(old), Keyring.load(new)
+        # What every process refuses at loading, whichever ring it has: the publish would come to nothing.
+        refuse_ahead(after, moment, new)
+        self_test(after)
+        found = rotation.check(before, after, moment)
     if found:
         facts = [
             {

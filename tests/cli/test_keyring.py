@@ -560,3 +560,21 @@ def test_a_take_over_beyond_all_dates_is_refused(command: Command) -> None:
     assert done.status == 1
     assert "between 1970 and 2999" in done.err
     assert command.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("not_before: 2027-01-15T09:00:00Z", "lies 3600 s ahead"),
+        ("write_format: 7", "is 7, and this release of sessionkit writes"),
+    ],
+)
+def test_check_refuses_what_processes_refuse(command: Command, tmp_path: Path, line: str, told: str) -> None:
+    """A ring that no process would take is not safe to publish, whatever came before it."""
+    command.keyring("init", "--skew", "0")
+    new = tmp_path / "new.yaml"
+    new.write_text(command.path.read_text().replace("generation: 1\n", f"generation: 2\n{line}\n"))
+    new.chmod(0o600)
+    done = command("keyring", "check", str(command.path), str(new))
+    assert done.status == 1
+    assert told in done.err
