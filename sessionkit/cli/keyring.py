@@ -151,7 +151,7 @@ def _new_key(
     try:
         octets = SecretSource(**told).resolve(path.resolve().parent)
     except ConfigurationError as error:
-        raise KeyringError(f"secret {error.field}", error.problem, error.remedy, label=named) from None
+        raise KeyringError(f"secret {error.field}".strip(), error.problem, error.remedy, label=named) from None
     return NewKey(Key.from_secret(octets, label=named, state=KeyState.STAGED, created=moment), told)
 
 
@@ -174,7 +174,12 @@ def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
 
 
 def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
-    known = {"generation": ring.generation, "digest": ring.digest, "not_before": when(ring.not_before)}
+    known = {
+        "generation": ring.generation,
+        "digest": ring.digest,
+        "not_before": when(ring.not_before),
+        "write_format": ring.write_format,
+    }
     return {**known, **more, "keys": _described(ring, moment)}
 
 
@@ -394,6 +399,8 @@ def status(
     console.print(table)
     if ring.not_before is not None:
         console.print(f"refused: sessions begun before {when(ring.not_before)}", markup=False)
+    if ring.write_format is not None:
+        console.print(f"pinned: all processes write version {ring.write_format} of the format", markup=False)
     for line in lines:
         console.print(line, markup=False)
     console.print(f"next: {advice}", markup=False)

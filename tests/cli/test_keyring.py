@@ -578,3 +578,33 @@ def test_check_refuses_what_processes_refuse(command: Command, tmp_path: Path, l
     done = command("keyring", "check", str(command.path), str(new))
     assert done.status == 1
     assert told in done.err
+
+
+def test_status_tells_of_a_pinned_format(command: Command) -> None:
+    """A ``write_format`` is to be taken out again one day, so ``status`` shows it; without one it says nothing."""
+    command.keyring("init")
+    assert "pinned:" not in command.keyring("status").out
+    assert command.keyring("status", "--json").facts["write_format"] is None
+    command.path.write_text(command.path.read_text().replace("generation: 1\n", "generation: 2\nwrite_format: 1\n"))
+    assert "pinned: all processes write version 1 of the format" in command.keyring("status").out
+    assert command.keyring("status", "--json").facts["write_format"] == 1
+
+
+def test_prune_says_of_a_revoked_key_what_it_is_kept_for(command: Command) -> None:
+    """No session is alive under a revoked key: the refusal tells what its tombstone does, and until when."""
+    command.keyring("init", "--propagation", "0", "--skew", "0", "--token-lifetime", "100")
+    gone = Keyring.load(command.path).keys[0].label
+    command.keyring("revoke", gone)
+    done = command.keyring("prune", gone)
+    assert done.status == 1
+    assert "may still be alive" not in done.err
+    assert "refused and cleared" in done.err
+    assert done.err.endswith("Allowed from 2027-01-15T08:01:40Z.\n")
+
+
+def test_two_ways_to_a_secret_are_told_apart(command: Command) -> None:
+    """More than one option for the new secret is refused with a whole sentence."""
+    command.keyring("init")
+    done = command.keyring("stage", "--secret-env", "A", "--secret-file", "b")
+    assert done.status == 1
+    assert "secret: names 2 ways: env, file." in done.err
