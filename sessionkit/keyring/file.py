@@ -62,6 +62,9 @@ MAX_FORMAT = 255
 LONGEST = 3_155_760_000
 """Seconds that a policy may promise at most, a century: every date that follows from it can be written down."""
 
+_MAX_GENERATION = 2**53 - 1
+"""Highest whole number that every reader of JSON lines keeps as it is."""
+
 _MAX_LABEL = 64
 _YEARS = range(1970, 3000)
 """Years of dates in a file: with what a policy adds to them, they stay dates."""
@@ -149,7 +152,7 @@ class KeyringModel(BaseModel):
     model_config = ConfigDict(extra="forbid", title="sessionkit keyring")
 
     version: Literal[1] = Field(description="the file's format, always 1")
-    generation: Annotated[int, Field(ge=0, strict=True)] = Field(
+    generation: Annotated[int, Field(ge=0, le=_MAX_GENERATION, strict=True)] = Field(
         default=0, description="grows with every publish; processes refuse one that goes backwards"
     )
     policy: PolicyModel = Field(default_factory=PolicyModel, description="what the safety checks reckon with")

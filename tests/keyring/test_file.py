@@ -508,3 +508,11 @@ def test_dates_are_of_years_that_people_rotate_in(path: Path, date: str) -> None
     path.write_text(WHOLE.replace("2026-12-01T01:00:00+01:00", date))
     with pytest.raises(KeyringError, match=r"'2026-12'.*activates.*between 1970 and 2999"):
         file.read(path)
+
+
+@pytest.mark.parametrize("digits", [16, 4300])
+def test_a_generation_is_a_number_that_can_be_told(path: Path, digits: int) -> None:
+    """One that readers of the log would round, or that cannot be written out with one more, is refused at loading."""
+    path.write_text(WHOLE.replace("generation: 7", f"generation: {'9' * digits}"))
+    with pytest.raises(KeyringError, match=r"keyring.yaml:2: generation"):
+        file.read(path)
