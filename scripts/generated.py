@@ -66,7 +66,7 @@ def _settings(model: type[BaseModel], prefix: str) -> list[str]:
 def _shown(default: object) -> str:
     if isinstance(default, frozenset):
         return "both" if len(default) == 2 else ", ".join(sorted(default))  # noqa: PLR2004 - http and websocket
-    if default is None or default in ("", {}):
+    if default is None or default in ("", {}, ()):
         return "–"
     return f"`{json.dumps(default)}`"
 

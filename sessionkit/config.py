@@ -32,6 +32,7 @@ from sessionkit.audit.pseudonyms import MIN_KEY_SIZE
 from sessionkit.exceptions import ConfigurationError, SessionKitWarning
 from sessionkit.exclude import compile_exclude
 from sessionkit.keyring.source import SecretSource
+from sessionkit.migrate.settings import Migration
 from sessionkit.yamlfile import Unsuitable, discreet, translate
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ MAX_AGE_LIMIT = 400 * 86_400
 
 MAX_CHUNKS_LIMIT = 16
 """Cookies of one session at most: 64 kB, four times the whole header block that h11 servers take (16 KiB)."""
+
+MAX_MIGRATIONS = 8
+"""Libraries that sessions are taken over from at once: each looks at every cookie that none before it has opened."""
 
 _HERE = Path()
 _MAX_NAME = 256
@@ -302,6 +306,11 @@ class SessionConfig(BaseModel):
         default=None, description="keyring file, relative to this file; what is given in code comes first"
     )
     audit: AuditConfig = Field(default_factory=AuditConfig, description="what the audit log says")
+    migrate: tuple[Migration, ...] = Field(
+        default=(),
+        max_length=MAX_MIGRATIONS,
+        description="sessions of other libraries that are taken over until a date; see Moving in",
+    )
 
     _excluded: Callable[[Mapping[str, Any]], bool] | None = PrivateAttr(default=None)
 
@@ -346,6 +355,11 @@ class SessionConfig(BaseModel):
                 line = document.line(error.field)
                 raise ConfigurationError(error.field, error.problem, error.remedy, path=source, line=line) from None
             found["audit"] = config.audit.model_copy(update={"key": key})
+        try:
+            found["migrate"] = config.migrations(source.parent)
+        except ConfigurationError as error:
+            line = document.line(error.field)
+            raise ConfigurationError(error.field, error.problem, error.remedy, path=source, line=line) from None
         return config.model_copy(update=found)
 
     @model_validator(mode="after")
@@ -382,6 +396,24 @@ class SessionConfig(BaseModel):
         else:
             self._excluded = self.exclude
         return self
+
+    @discreet
+    def migrations(self, base: Path = _HERE) -> tuple[Migration, ...]:
+        """Return what is taken over from other libraries, with the old secrets fetched.
+
+        Args:
+            base: folder that paths of secrets are relative to.
+
+        Raises:
+            ConfigurationError: if a secret cannot be fetched.
+        """
+        found = []
+        for number, settings in enumerate(self.migrate):
+            try:
+                found.append(settings.resolved(base))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"migrate.{number}.{error.field}", error.problem, error.remedy) from None
+        return tuple(found)
 
     @property
     def lifetime(self) -> int:

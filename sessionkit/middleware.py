@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING, Any, Self
 from sessionkit import health
 from sessionkit.audit import events
 from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
-from sessionkit.backend.messages import ABSENT, NOTHING, Load, Loaded, Received, Rejected, Save, Saved, Unsaved
+from sessionkit.backend.messages import (
+    ABSENT,
+    NOTHING,
+    Load,
+    Loaded,
+    Migrated,
+    Received,
+    Rejected,
+    Save,
+    Saved,
+    Unsaved,
+)
 from sessionkit.backend.service import SessionService
 from sessionkit.canonical import Account, SessionOutcome
 from sessionkit.config import SessionConfig
@@ -82,13 +93,14 @@ class SessionMiddleware:
         self.service = SessionService(keyring, self.config, clock=clock, logger=logger, in_place=in_place, watch=watch)
         # Of the settings, what every request asks for.
         self.key = self.config.key
-        self._name = self.key.encode("ascii")
         self._scopes = self.config.scopes
         self._excludes = None if self.config.exclude is None else self.config.excludes
         self._opt_out = self.config.exclude_opt_key
         self.strict = self.config.strict
         self.save_on_error = self.config.save_on_error
         self.cache_control = self.config.cache_control.encode("latin-1") if self.config.cache_control else None
+        names = {self.key, *(old.name for old in self.config.migrate)}
+        self._names = tuple(name.encode("ascii") for name in sorted(names))
         self._health = self.config.health_path
 
     def __repr__(self) -> str:
@@ -138,7 +150,7 @@ class SessionMiddleware:
             return
         received: Received = ABSENT
         fields = cookie_fields(scope)
-        if any(self._name in field for field in fields):
+        if any(name in field for field in fields for name in self._names):
             client = scope.get("client")
             load = Load(fields, client[0] if client else None)
             try:
@@ -233,7 +245,7 @@ class _Exchange:
         self._registry = registry
         self._session = _session_of(received, middleware.clock)
         self._account = Account(middleware.service.trail, received, self._session)
-        self._stored = received.payload if isinstance(received, Loaded) else b"{}"
+        self._stored = received.payload if isinstance(received, Loaded | Migrated) else b"{}"
         self._outer = scope.get("session", _MISSING)
         self._others = self._outer is not _MISSING and not isinstance(self._outer, Session)
         self._decided = False
@@ -483,6 +495,8 @@ def _session_of(received: Received, clock: Callable[[], float]) -> Session:
         case Loaded():
             info = SessionInfo(received.key.kid, received.size, len(received.names), received.deadline)
             return Session(received.data, record=received.record, info=info, clock=clock)
+        case Migrated():
+            return Session(received.data, clock=clock)
         case Rejected():
             return Session(info=SessionInfo(rejected=received.reason.value), clock=clock)
         case _:  # Absent
@@ -501,6 +515,8 @@ def _untidy(received: Received) -> bool:
     """Tell whether there may be cookies to clear although nobody touched the session."""
     if isinstance(received, Loaded):
         return bool(received.stale)
+    if isinstance(received, Migrated):
+        return True  # it is to become ours
     return isinstance(received, Rejected) and not received.reason.keeps_cookie
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pydantic.fields import FieldInfo
+
 __all__ = [
     "MAX_SIZE",
     "Document",
@@ -302,7 +304,7 @@ def _locate(way: tuple[int | str, ...], model: type[BaseModel], *, unknown: bool
         if isinstance(part, int):
             names.append(str(part))
             continue
-        known = inside.model_fields.get(part) if inside is not None else None
+        known = _field(inside, part) if inside is not None else None
         if known is None:
             if unknown and part == way[-1]:
                 names.append(part)
@@ -311,6 +313,12 @@ def _locate(way: tuple[int | str, ...], model: type[BaseModel], *, unknown: bool
         description = known.description or description
         inside = _model_in(known.annotation)
     return names, description
+
+
+def _field(model: type[BaseModel], name: str) -> FieldInfo | None:
+    """Return the field that a file calls by a name, which may be an alias."""
+    fields = model.model_fields
+    return fields.get(name) or next((field for field in fields.values() if field.alias == name), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -322,12 +330,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _suggest(name: str, way: tuple[int | str, ...], model: type[BaseModel]) -> str:
     inside = model
     for part in way[:-1]:
-        known = inside.model_fields.get(part) if isinstance(part, str) else None
+        known = _field(inside, part) if isinstance(part, str) else None
         inside = (_model_in(known.annotation) or inside) if known is not None else inside
-    close = difflib.get_close_matches(name, inside.model_fields, 1)
+    names = [field.alias or own for own, field in inside.model_fields.items()]
+    close = difflib.get_close_matches(name, names, 1)
     if close:
         return f"Did you mean {close[0]!r}?"
-    return f"Known are: {', '.join(inside.model_fields)}."
+    return f"Known are: {', '.join(names)}."
 
 
 def schema(model: type[BaseModel]) -> str:

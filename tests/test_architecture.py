@@ -34,8 +34,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"audit.aggregate", "audit.background", "audit.pseudonyms", "lifespan", "yamlfile"}),
     frozenset({"keyring"}),
+    frozenset({"migrate.settings"}),
     frozenset({"config"}),
     frozenset({"wire"}),
+    frozenset({"migrate"}),
     frozenset({"backend"}),
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
     frozenset({"health", "typed"}),
@@ -65,6 +67,9 @@ FOREIGN: dict[str, frozenset[str]] = {
     "keyring.key": frozenset({"cryptography"}),
     "keyring.reloader": frozenset({"anyio", "watchfiles"}),
     "keyring.source": frozenset({"pydantic"}),
+    "migrate.aiohttp": frozenset({"cryptography"}),
+    "migrate.litestar": frozenset({"cryptography"}),
+    "migrate.settings": frozenset({"pydantic"}),
     "report.charts": frozenset({"vl_convert"}),
     "report.page": frozenset({"jinja2", "markupsafe"}),
     "testing.client": frozenset({"anyio"}),
@@ -77,6 +82,9 @@ FOREIGN: dict[str, frozenset[str]] = {
     "yamlfile": frozenset({"pydantic", "ruamel"}),
 }
 """What a module may import from outside the standard library. A package's name stands for all its modules."""
+
+CORE = ("wire", "keyring", "migrate", "backend", "session", "config", "exceptions")
+"""Packages and modules that are synchronous and pure."""
 
 SHELL = frozenset(
     {"audit.log", "backend.actor", "backend.mailbox", "backend.parking", "backend.service", "keyring.reloader"}
@@ -182,10 +190,7 @@ def layer(module: str) -> int:
 def core() -> list[str]:
     """Return the modules that must be synchronous and pure."""
     return [
-        module
-        for module in imports()
-        if any(fits(module, package) for package in ("wire", "keyring", "backend", "session", "config", "exceptions"))
-        and short(module) not in SHELL
+        module for module in imports() if any(fits(module, package) for package in CORE) and short(module) not in SHELL
     ]
 
 

@@ -36,6 +36,7 @@ from sessionkit.audit import events
 from sessionkit.audit.events import Level
 from sessionkit.audit.log import AuditLog
 from sessionkit.testing import AsgiClient
+from tests.unmeasured import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -437,7 +438,7 @@ def drill(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a short drill as the script does."""
     words = [sys.executable, "-m", "rotation_drill", "--short", "--folder", str(folder), *arguments]
     path = os.pathsep.join([str(SCRIPTS), str(SCRIPTS.parent)])
-    variables = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    variables = {**environment(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     return subprocess.run(words, env=variables, capture_output=True, text=True, timeout=400, check=False)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.unmeasured import environment
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -51,7 +52,7 @@ def drill(times: int, change: str = "") -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=300,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS), "COLUMNS": "160"},
+        env={**environment(), "PYTHONPATH": str(SCRIPTS), "COLUMNS": "160"},
     )
 
 

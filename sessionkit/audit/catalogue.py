@@ -22,6 +22,8 @@ from sessionkit.audit.log import MAX_TEXT
 from sessionkit.exceptions import RejectReason
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.safety import CONDITIONS
+from sessionkit.migrate.old import OldRefusal
+from sessionkit.migrate.settings import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -184,6 +186,14 @@ MEANINGS: dict[str, Meaning] = {
     "audit.overflow.count": _count("how many were counted here, of whatever kind"),
     "keyring.key_pruned.state": _words("state of the key when it went", _STATES),
     "keyring.key_usage.state": _words("state of the key", _STATES),
+    "session.migrated.age": _seconds("time since the session began there, or since its last write", 3600.0),
+    "session.migrated.source": _words("library it comes from", DEFAULTS),
+    "session.migration_over.cookie": Meaning("name of the old cookie, from the settings", "sessionid"),
+    "session.migration_over.source": _words("library that sessions are no longer taken over from", DEFAULTS),
+    "session.migration_refused.cookie": Meaning("name of the old cookie, from the settings", "sessionid"),
+    "session.migration_refused.reason": _words("why it was not taken over", (word.value for word in OldRefusal)),
+    "session.migration_refused.source": _words("library it seemed to come from", DEFAULTS),
+    "until": _time("end date of the move"),
     "session.destroyed.reason": Meaning("the application's word; `cleared` if it emptied the session", "logout"),
     "session.expired.reason": _words("which deadline", ("idle", "absolute")),
     "session.regenerated.reason": Meaning("the application's word", "privilege_change"),

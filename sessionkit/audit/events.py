@@ -55,6 +55,9 @@ __all__ = [
     "SessionInsecureTransport",
     "SessionLarge",
     "SessionLoaded",
+    "SessionMigrated",
+    "SessionMigrationOver",
+    "SessionMigrationRefused",
     "SessionOversized",
     "SessionRegenerated",
     "SessionRejected",
@@ -155,6 +158,46 @@ class SessionLoaded(Event):
     key_state: str
     age: float
     idle: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMigrated(Event):
+    """A session of another library was written as ours; ``session.created`` precedes it."""
+
+    name: ClassVar[str] = "session.migrated"
+    level: ClassVar[Level] = Level.INFO
+    session_ref: str
+    kid: str
+    source: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMigrationRefused(Event):
+    """A cookie of another library was not taken over."""
+
+    name: ClassVar[str] = "session.migration_refused"
+    level: ClassVar[Level] = Level.WARNING
+    outcome: ClassVar[str] = "failure"
+    owasp: ClassVar[str | None] = "input_validation_fail"
+    hostile: ClassVar[bool] = True
+    reason: str
+    source: str
+    cookie: str
+    cookie_ref: str
+    size: int
+    client_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMigrationOver(Event):
+    """At start: the end date of a move has passed, and its entry in the settings can go."""
+
+    name: ClassVar[str] = "session.migration_over"
+    level: ClassVar[Level] = Level.WARNING
+    source: str
+    cookie: str
+    until: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

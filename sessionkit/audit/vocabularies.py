@@ -67,6 +67,9 @@ _ERROR = Ocsf(6008, "Application Error", 1, "General Error")
 ECS: dict[str, Ecs] = {
     "session.created": Ecs("event", "session", "start"),
     "session.loaded": Ecs("event", "session", "info"),
+    "session.migrated": Ecs("event", "session", "start"),
+    "session.migration_refused": Ecs("event", "session", "info"),
+    "session.migration_over": Ecs("event", "session", "info"),
     "session.updated": Ecs("event", "session", "info"),
     "session.renewed": Ecs("event", "session", "info"),
     "session.regenerated": Ecs("event", "session", "info"),
@@ -114,6 +117,9 @@ ECS: dict[str, Ecs] = {
 OCSF: dict[str, Ocsf] = {
     "session.created": _authentication(1, "Logon"),
     "session.loaded": _SESSION,
+    "session.migrated": _SESSION,
+    "session.migration_refused": _SESSION,
+    "session.migration_over": _SESSION,
     "session.updated": _SESSION,
     "session.renewed": _SESSION,
     "session.regenerated": _SESSION,

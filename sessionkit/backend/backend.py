@@ -31,6 +31,7 @@ from sessionkit.backend.messages import (
     Load,
     Loaded,
     Message,
+    Migrated,
     Received,
     Rejected,
     Reload,
@@ -42,8 +43,11 @@ from sessionkit.backend.messages import (
 )
 from sessionkit.backend.trail import Trail
 from sessionkit.exceptions import ConfigurationError, RejectReason, SerializationError, SessionTooLargeError
+from sessionkit.migrate.old import OldRefusal
+from sessionkit.migrate.reader import Found, Reader, Refused, readers, telling
 from sessionkit.session import Record, Session
 from sessionkit.wire.codec import Codec
+from sessionkit.wire.cookies import without
 from sessionkit.wire.serializer import Serializer
 
 if TYPE_CHECKING:
@@ -99,6 +103,21 @@ class _Plan(NamedTuple):
     changed: bool
 
 
+def _begun(created: float) -> Record:
+    """Return the record of a session of which nothing but its beginning is known."""
+    return Record(b"", created, 0.0, created)
+
+
+def _prevails(received: Received) -> bool:
+    """Tell whether what came of ours keeps an older session of another library out."""
+    match received:
+        case Rejected(reason=reason, record=record):
+            return record is not None or reason is RejectReason.REVOKED or reason.keeps_cookie
+        case Absent():
+            return False
+    return True
+
+
 class SessionBackend:
     """Encrypts and chunks with the active key, decrypts with whichever key a cookie names.
 
@@ -107,9 +126,10 @@ class SessionBackend:
         keyring: the ring in force at first.
         clock: returns Unix seconds.
         pseudonyms: makes the references in events; by default under the key of ``config.audit`` or a random one.
+        migrate: readers of other libraries' sessions; by default those of ``config.migrate``.
 
     Raises:
-        ConfigurationError: if sessions could outlive the keys by the ring's policy.
+        ConfigurationError: if sessions could outlive the keys by the ring's policy, or an old secret cannot be fetched.
     """
 
     def __init__(
@@ -119,8 +139,10 @@ class SessionBackend:
         *,
         clock: Callable[[], float] = system_clock,
         pseudonyms: Pseudonyms | None = None,
+        migrate: Sequence[Reader] | None = None,
     ) -> None:
         self.config = config
+        self._readers = readers(config) if migrate is None else migrate
         self._clock = clock
         self._trail = Trail(config.audit, Pseudonyms() if pseudonyms is None else pseudonyms)
         self._serializer = Serializer(config.type_encoders)
@@ -246,17 +268,71 @@ class SessionBackend:
 
     def _load(self, message: Load) -> tuple[Received, Sequence[Event]]:
         now = self._clock()
-        received = self._codec.load(message.fields, now)
+        received, refused = self._receive(message.fields, now)
+        told = self._trail.not_migrated(refused, message.client) if refused is not None else ()
         if isinstance(received, Loaded):
             usage = self._used(received.key)
             usage.opened += 1
             usage.last_opened = now
             return received, self._trail.accepted(received, now)
+        if isinstance(received, Migrated):
+            return received, told
         if isinstance(received, Rejected):
             if received.key is not None and received.reason is not RejectReason.EXPIRED:
                 self._used(received.key).failed += 1
-            return received, self._trail.refused(received, message.client, now)
-        return received, ()
+            if refused is None or refused.cookie != self.config.key:
+                return received, (*self._trail.refused(received, message.client, now), *told)
+            # One cookie under two names for what is wrong with it: the reader's, if it knew the format.
+            if refused.reason is OldRefusal.MALFORMED:
+                return received, self._trail.refused(received, message.client, now)
+        return received, told
+
+    def _receive(self, fields: tuple[bytes, ...], now: float) -> tuple[Received, Refused | None]:
+        """Return what came, and why an old session that came is not taken over, if one is not.
+
+        A session of ours comes first, also one that has ended, was revoked, or that another node may open: what it
+        became must not be undone by the older one. Where both have one name, what the old library made is told from
+        ours by its signature alone.
+        """
+        received = self._codec.load(fields, now)
+        if not self._readers:
+            return received, None
+        if isinstance(received, Loaded):
+            return self._with_leftovers(received, fields), None
+        refusals: list[Refused] = []
+        for reader in self._readers:
+            read: Found | Migrated | Refused | None = reader.read(fields, now)
+            if isinstance(read, Found):
+                rest = self._codec.load(without(fields, read.values), now)
+                if _prevails(rest):
+                    return rest, None
+                read = self._taken(read, rest, reader)
+            if isinstance(read, Migrated):
+                return read, None
+            if read is not None:
+                refusals.append(read)
+        return received, max(refusals, key=telling, default=None)
+
+    def _taken(self, found: Found, rest: Received, reader: Reader) -> Migrated | Refused:
+        """Return an old session as ours will hold it, or why we cannot hold it."""
+        value = b"".join(found.values)
+        if self._codec.is_ended(_begun(found.created)):
+            return Refused(found.source, reader.cookie, OldRefusal.REVOKED, value)
+        try:
+            payload, typed = self._serializer.dump(found.data)
+        except SerializationError:
+            return Refused(found.source, reader.cookie, OldRefusal.BAD_PAYLOAD, value)
+        if not self._codec.fits(payload):
+            return Refused(found.source, reader.cookie, OldRefusal.TOO_LARGE, value)
+        ours = rest.names if isinstance(rest, Rejected | Absent) else ()
+        names = tuple(dict.fromkeys((*found.names, *ours)))
+        return Migrated(found.data, found.source, found.created, payload, typed, names)
+
+    def _with_leftovers(self, loaded: Loaded, fields: tuple[bytes, ...]) -> Loaded:
+        """Return a session of ours with the old cookies that came beside it: they would outlive a logout."""
+        known = {*loaded.names, *loaded.stale}
+        left = dict.fromkeys(name for reader in self._readers for name in reader.names(fields) if name not in known)
+        return loaded._replace(stale=(*loaded.stale, *left)) if left else loaded
 
     # --- save ---------------------------------------------------------------------------------------------------------
 
@@ -276,9 +352,11 @@ class SessionBackend:
         if plan.payload == _EMPTY:
             return self._clear(message)
         now = self._clock()
-        loaded = received if isinstance(received, Loaded) and not session.destroyed else None
-        record = self._record(session, None if loaded is None else loaded.record, now)
-        left = None if loaded is None else self._left_as_it_is(message, plan, loaded, record, now)
+        came = None if session.destroyed else received
+        loaded = came if isinstance(came, Loaded) else None
+        before = came if isinstance(came, Migrated) else None if loaded is None else loaded.record
+        record = self._record(session, before, now)
+        left = self._left_as_it_is(message, plan, came, record, now)
         if left is not None:
             return left
         key = self._sealing_key(loaded, now)
@@ -293,8 +371,28 @@ class SessionBackend:
             self._used(loaded.key).rekeyed_from += 1
         return self._written(message, plan, record, sealed, key=key, loaded=loaded)
 
-    def _left_as_it_is(self, message: Save, plan: _Plan, loaded: Loaded, record: Record, now: float) -> Saved | None:
+    def _left_as_it_is(
+        self, message: Save, plan: _Plan, came: Received | None, record: Record, now: float
+    ) -> Saved | None:
         """Answer for a session that is not written; ``None`` if it is."""
+        if isinstance(came, Migrated):
+            return self._left_where_it_was(message, plan, came)
+        return self._left_under_its_key(message, plan, came, record, now) if isinstance(came, Loaded) else None
+
+    def _left_where_it_was(self, message: Save, plan: _Plan, came: Migrated) -> Saved | None:
+        """Answer for a session of another library that is not written; ``None`` if it is."""
+        if self._codec.is_ended(_begun(came.created)):
+            # Since it was loaded, as below.
+            built = tuple(self._trail.lost(None, "not_before")) if plan.changed else ()
+            return Saved(stored=plan.payload, events=built, lost="not_before" if plan.changed else None)
+        if message.shared and not message.touched:
+            return Saved(stored=plan.payload)  # a cache could hand it to others; a later response will carry it
+        return None
+
+    def _left_under_its_key(
+        self, message: Save, plan: _Plan, loaded: Loaded, record: Record, now: float
+    ) -> Saved | None:
+        """Answer for a session of ours that is not written; ``None`` if it is."""
         key = self._keyring.find(loaded.key.id)
         if key is not None and not key.decrypts:
             # Revoked since it was loaded: whoever held the key may have made this session up, and the active key would
@@ -319,20 +417,23 @@ class SessionBackend:
             payload, typed = _EMPTY, False
         else:
             payload, typed = self._serializer.dump(value)
-        if not isinstance(received, Loaded):
+        if not isinstance(received, Loaded | Migrated):
             return _Plan(payload, typed, payload != _EMPTY)
         same = typed == received.typed and (
             payload == received.payload or self._serializer.same(payload, received.payload)
         )
         return _Plan(payload, typed, not same)
 
-    def _record(self, session: Session, before: Record | None, now: float) -> Record:
+    def _record(self, session: Session, came: Record | Migrated | None, now: float) -> Record:
         remember, start = session.remember, self._keyring.start
         if session.signed_in is not None:
             return Record(session.raw_id, start(session.signed_in), session.signed_in, now, remember)
-        if before is None:
-            return Record(session.raw_id, start(now), 0.0, now, remember)
-        return Record(session.raw_id, before.created, before.authenticated, now, remember)
+        match came:
+            case Record() as before:
+                return Record(session.raw_id, before.created, before.authenticated, now, remember)
+            case Migrated(created=created):
+                return Record(session.raw_id, created, 0.0, now, remember)
+        return Record(session.raw_id, start(now), 0.0, now, remember)
 
     def _must_write(self, message: Save, loaded: Loaded, record: Record, now: float) -> bool:
         session, before = message.session, loaded.record
@@ -359,11 +460,11 @@ class SessionBackend:
         session, received = message.session, message.received
         lost = "error_response" if plan.changed else None
         built = () if lost is None else tuple(self._trail.lost(session.record, lost))
-        if session.destroyed and isinstance(received, Loaded):
-            cookies = self._codec.writer.clear(received.names + received.stale)
-            ended = self._trail.ended(session, received)
-            names = frozenset(received.names + received.stale)
-            return Saved(tuple(cookies), names, plan.payload, (*built, *ended), lost=lost)
+        if session.destroyed and isinstance(received, Loaded | Migrated):
+            names = received.names + (received.stale if isinstance(received, Loaded) else ())
+            cookies = self._codec.writer.clear(names)
+            ended = self._trail.ended(session, received) if isinstance(received, Loaded) else ()
+            return Saved(tuple(cookies), frozenset(names), plan.payload, (*built, *ended), lost=lost)
         stale = received.stale if isinstance(received, Loaded) else ()
         tidy = self._tidy(message, stale, plan.payload)
         return Saved(tidy.cookies, tidy.names, plan.payload, built, lost=lost)
@@ -375,6 +476,8 @@ class SessionBackend:
                 names = received.names + received.stale
                 ended = tuple(self._trail.ended(session, received))
                 return Saved(tuple(self._codec.writer.clear(names)), frozenset(names), _EMPTY, ended)
+            case Migrated(names=names):
+                return Saved(tuple(self._codec.writer.clear(names)), frozenset(names))
             case Rejected(reason=reason, names=names) if names:
                 if session.destroyed:
                     return Saved(tuple(self._codec.writer.clear(names)), frozenset(names))
@@ -399,12 +502,16 @@ class SessionBackend:
         came = received.names + received.stale if isinstance(received, Loaded) else received.names
         over = tuple(name for name in came if name not in names)
         cookies = (*writer.set(sealed.values, sealed.max_age), *writer.clear(over))
+        if isinstance(received, Migrated):
+            cookies += tuple(writer.clear_replaced(name for name in received.names if name in names))
         if loaded is not None:
             built = self._trail.written(message.session, loaded, record, sealed, key, changed=plan.changed)
         else:
             built = self._trail.created(record, sealed, key, message.scope_type)
             if isinstance(received, Loaded):
                 built = (*self._trail.ended(message.session, received), *built)
+            if isinstance(received, Migrated) and not message.session.destroyed:
+                built = (*built, *self._trail.migrated(received, record, key))
         return Saved(cookies, frozenset((*names, *over)), plan.payload, tuple(built), key.kid)
 
     def _too_large(self, value: object, session: Session, error: SessionTooLargeError) -> Unsaved:
@@ -482,8 +589,8 @@ class SessionBackend:
 
     async def load_from_connection(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         """Return the session of a connection; an empty one if there is none or it is not accepted."""
-        received = self._codec.load(cookie_fields(scope), self._clock())
-        return received.data if isinstance(received, Loaded) else {}
+        received, _ = self._receive(cookie_fields(scope), self._clock())
+        return received.data if isinstance(received, Loaded | Migrated) else {}
 
     def get_session_id(self, scope: MutableMapping[str, Any]) -> str | None:
         """Return the id of a connection's session in hexadecimal; if it has none yet, make one and keep it there."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sessionkit.wire.codec import ABSENT, Absent, Loaded, Received, Rejected
+from sessionkit.wire.codec import ABSENT, Absent, Loaded, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ __all__ = [
     "Load",
     "Loaded",
     "Message",
+    "Migrated",
     "Received",
     "Rejected",
     "Reload",
@@ -36,8 +37,32 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Migrated:
+    """A session of another library came; it is written as ours on the first response that may carry it.
+
+    Attributes:
+        data: its values.
+        source: whose it was.
+        created: Unix seconds at which it began.
+        payload: what ``data`` is stored as, for comparison at save.
+        typed: whether the payload holds tagged values.
+        names: cookies that go once it is written: the old ones, and those of ours that were not accepted.
+    """
+
+    data: dict[str, Any]
+    source: str
+    created: float
+    payload: bytes
+    typed: bool
+    names: tuple[str, ...]
+
+
+Received = Loaded | Migrated | Rejected | Absent
+
+
 class Load(NamedTuple):
-    """Open the session of a request. Replies: ``Loaded``, ``Rejected`` or ``Absent``.
+    """Open the session of a request. Replies: ``Loaded``, ``Migrated``, ``Rejected`` or ``Absent``.
 
     Attributes:
         fields: values of all its Cookie header fields.
@@ -167,4 +192,4 @@ class Inspected:
 
 
 Message = Load | Save | Reload | Inspect | Tally
-Reply = Loaded | Rejected | Absent | Saved | Unsaved | Reloaded | Inspected
+Reply = Loaded | Migrated | Rejected | Absent | Saved | Unsaved | Reloaded | Inspected

@@ -45,6 +45,7 @@ from sessionkit.keyring.keyring import Keyring
 from sessionkit.keyring.reloader import Reloader, key_events, refuse_ahead, self_test, watch_folder
 from sessionkit.keyring.source import looks_like_secret
 from sessionkit.keyring.succession import next_takeover
+from sessionkit.migrate.reader import readers
 from sessionkit.wire.serializer import Serializer
 from sessionkit.wire.token import named_key
 
@@ -109,6 +110,7 @@ class SessionService:
         self_test(self._keyring)
         self._refs = Pseudonyms(config.audit.key_octets() or _process_key())
         self.trail = Trail(config.audit, self._refs)
+        self._readers = readers(config)
         self._serializer = Serializer(self._encoders)
         self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger, queue=config.audit.queue)
         self._inline = InlineBackend(self._behaviour, lambda: self._keyring, clock=clock, interval=TALLY_INTERVAL)
@@ -359,13 +361,16 @@ class SessionService:
                     revoked=counts[KeyState.REVOKED],
                     source=self._source,
                 ),
+                *self.trail.over(self._readers, self._clock()),
             )
         )
 
     # --- collaborators ------------------------------------------------------------------------------------------------
 
     def _behaviour(self) -> SessionBackend:
-        return SessionBackend(self.config, self._keyring, clock=self._clock, pseudonyms=self._refs)
+        return SessionBackend(
+            self.config, self._keyring, clock=self._clock, pseudonyms=self._refs, migrate=self._readers
+        )
 
     async def _adopt(self, keyring: Keyring) -> float:
         # First for everybody made from now on, then for the actor between two of its messages.

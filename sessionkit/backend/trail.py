@@ -9,11 +9,13 @@ from sessionkit.audit.events import Event, Level, timestamp
 from sessionkit.exceptions import RejectReason, SessionTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sessionkit.audit.pseudonyms import Pseudonyms
+    from sessionkit.backend.messages import Migrated
     from sessionkit.config import AuditConfig
     from sessionkit.keyring.key import Key
+    from sessionkit.migrate.reader import Reader, Refused
     from sessionkit.session import Record, Session
     from sessionkit.wire.codec import Loaded, Rejected, Sealed
 
@@ -121,6 +123,40 @@ class Trail:
                 scope_type=scope_type,
             ),
             *self._large(reference, size, chunks),
+        )
+
+    def migrated(self, migrated: Migrated, record: Record, key: Key) -> Sequence[Event]:
+        """Tell of a session that came from another library."""
+        return self._admitted(
+            events.SessionMigrated(
+                session_ref=self._refs.session(record.id),
+                kid=key.kid,
+                source=migrated.source,
+                age=round(max(0.0, record.issued - migrated.created), 3),
+            )
+        )
+
+    def not_migrated(self, refused: Refused, client: str | None) -> Sequence[Event]:
+        """Tell of a cookie of another library that was not taken over."""
+        return self._admitted(
+            events.SessionMigrationRefused(
+                reason=refused.reason.value,
+                source=refused.source,
+                cookie=refused.cookie,
+                cookie_ref=self._refs.cookie(refused.value),
+                size=len(refused.value),
+                client_ref=self._refs.client(client) if self._client_ref and client is not None else None,
+            )
+        )
+
+    def over(self, readers: Iterable[Reader], now: float) -> Sequence[Event]:
+        """Tell of moves that have come to their end."""
+        return self._admitted(
+            *(
+                events.SessionMigrationOver(source=reader.source, cookie=reader.cookie, until=timestamp(reader.until))
+                for reader in readers
+                if now >= reader.until
+            )
         )
 
     def written(

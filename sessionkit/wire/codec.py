@@ -386,6 +386,10 @@ class Codec:
         """Return the Unix time at which a session with this record will be refused unless renewed."""
         return self._deadline(record)[0]
 
+    def fits(self, payload: bytes) -> bool:
+        """Return whether a payload can be sealed and sent."""
+        return -(-(OVERHEAD + HEADER.size + len(payload)) * 4 // 3) <= self.writer.limit
+
     def is_ended(self, record: Record) -> bool:
         """Return whether a session began before the ring's ``not_before``, and is refused for that."""
         return self._not_before > 0 and _milliseconds(record.created) < self._not_before

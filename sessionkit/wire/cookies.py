@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sessionkit.config import SessionConfig
 
-__all__ = ["CHUNK_SIZE", "CookieJarView", "CookieReader", "CookieWriter"]
+__all__ = ["CHUNK_SIZE", "MAX_OLD_CHUNKS", "CookieJarView", "CookieReader", "CookieWriter", "without"]
 
 CHUNK_SIZE = 4096 - 64
 """Longest value of one cookie in octets, as the reference has it: 64 are left for name and attributes."""
@@ -43,6 +43,9 @@ MAX_DUPLICATES = 4
 It is the last ones that are looked at. Browsers send cookies of longer paths first (RFC 6265bis 5.8.3), so a neighbour
 that sets one for every path it can think of does not crowd out ours, whose path is the shortest.
 """
+
+MAX_OLD_CHUNKS = 16
+"""Cookies named ``name-0``, ``name-1`` … that a session of another library (Litestar's) is looked for in."""
 
 _ABSENT = frozenset({b"", b"null", b"deleted"})
 """Values that mean "no session": empty, and the clearing values of the reference and of others."""
@@ -172,6 +175,8 @@ class CookieWriter:
         "_clear",
         "_max_chunks",
         "_name",
+        "_old",
+        "_ours",
         "_path",
         "_prefix",
         "_rendered",
@@ -196,6 +201,8 @@ class CookieWriter:
             )
         )
         self._clear = f"=null{self._path}; Max-Age=0; Expires={_EPOCH}{self._attributes}"
+        self._ours = {config.key, *(f"{config.key}-{number}" for number in range(config.max_chunks))}
+        self._old = self._old_places(config)
         # The attributes of the Max-Age that was rendered last: mostly it is one and the same.
         self._rendered: tuple[int | None, bytes] = None, self._suffix(None).encode("ascii")
         # Any session may be given a Max-Age (``remember``), never a longer one than this.
@@ -206,6 +213,28 @@ class CookieWriter:
         if config.partitioned:
             names = config.max_chunks * len(f"{config.key}-{config.max_chunks - 1}=")
             self.limit = min(self.limit, MAX_PARTITION - names)
+
+    def _old_places(self, config: SessionConfig) -> dict[str, list[str]]:
+        """Return what clears the cookies of other libraries, by name: also one of our name at another place."""
+        here = (config.path, _host(config.domain), config.partitioned)
+        places: dict[str, list[str]] = {}
+        for old in config.migrate:
+            clear = "".join(
+                (
+                    f"=null; Path={old.path}; Max-Age=0; Expires={_EPOCH}",
+                    f"; Domain={old.domain}" if old.domain else "",
+                    # Without these, browsers take no cookie of such a name, or of that jar.
+                    "; Secure" if old.partitioned or old.name.startswith("__") else "",
+                    "; Partitioned" if old.partitioned else "",
+                )
+            )
+            for name in (old.name, *(f"{old.name}-{number}" for number in range(MAX_OLD_CHUNKS))):
+                there = places.setdefault(name, [])
+                if clear not in there and (
+                    name not in self._ours or (old.path, _host(old.domain), old.partitioned) != here
+                ):
+                    there.append(clear)
+        return places
 
     @staticmethod
     def _room(name: int, suffix: int) -> int:
@@ -254,4 +283,27 @@ class CookieWriter:
 
     def clear(self, names: Iterable[str]) -> list[bytes]:
         """Return one ``Set-Cookie`` value for each of ``names`` that makes the browser drop it."""
-        return [f"{name}{self._clear}".encode("ascii") for name in names]
+        cleared: list[str] = []
+        for name in names:
+            if name in self._ours or name not in self._old:
+                cleared.append(f"{name}{self._clear}")
+            cleared.extend(f"{name}{place}" for place in self._old.get(name, ()))
+        return [cookie.encode("ascii") for cookie in cleared]
+
+    def clear_replaced(self, names: Iterable[str]) -> list[bytes]:
+        """Return what clears another library's cookies of the names that ours are set under, at other places."""
+        return [f"{name}{place}".encode("ascii") for name in names for place in self._old.get(name, ())]
+
+
+def _host(domain: str | None) -> str:
+    """Return a domain as browsers compare it: without a leading dot, in lower case."""
+    return (domain or "").removeprefix(".").lower()
+
+
+def without(fields: Iterable[bytes], values: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return Cookie fields without the cookies that have one of some values, quoted or not."""
+    unwanted = {*values} | {b'"%b"' % value for value in values}
+    return tuple(
+        b";".join(pair for pair in field.split(b";") if pair.partition(b"=")[2].strip(b" \t") not in unwanted)
+        for field in fields
+    )

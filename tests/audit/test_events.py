@@ -128,6 +128,7 @@ def test_what_a_client_can_cause_is_marked() -> None:
         "session.large",
         "session.cacheable_set_cookie",
         "session.cookie_conflict",
+        "session.migration_refused",
     }
 
 

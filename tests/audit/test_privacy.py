@@ -29,7 +29,7 @@ TEXTS: dict[str, set[str]] = {
     },
     "times": {
         *("activates_at", "expires_at", "first_seen", "last_opened_at", "last_sealed_at", "last_seen"),
-        *("previous_expires_at", "prune_after"),
+        *("previous_expires_at", "prune_after", "until"),
     },
     "names that operators give to keys, files and cookies": {"cookie", "label", "location", "problem", "source"},
     "words of ours, or that the application's code gives": {"largest_key", "reason"},

@@ -316,3 +316,12 @@ def test_nothing_of_a_session_is_shown() -> None:
     assert "planted" not in shown
     assert sealed.values[0].decode() not in shown
     assert urlsafe_b64decode(sealed.values[0] + b"==").hex() not in shown
+
+
+def test_nothing_on_the_way_shows_a_session() -> None:
+    """Case 194: whatever a session passes through says what it is, and nothing of what it holds."""
+    codec = _codec()
+    token = codec.seal(RECORD, b'{"a":"planted"}', typed=False, key=KEY)
+    opened = codec._open((b"".join(token.values),), NOW)
+    refused = codec._open((b"planted",), NOW)
+    assert "planted" not in repr((token, opened, refused))
