@@ -85,9 +85,17 @@ class Level(IntEnum):
     CRITICAL = 50
 
 
+_LAST = 253_402_300_799.0
+"""The end of the year 9999 in Unix seconds."""
+
+
 def timestamp(when: float) -> str:
-    """Return Unix seconds as ISO 8601 in UTC with milliseconds, the one spelling used in all log lines."""
-    return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return Unix seconds as ISO 8601 in UTC with milliseconds, the one spelling used in all log lines.
+
+    Of what lies beyond, the last date that there is: rings made in code may promise anything, and no request may fail
+    because a line cannot be written.
+    """
+    return datetime.fromtimestamp(min(when, _LAST), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

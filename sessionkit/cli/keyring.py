@@ -23,9 +23,10 @@ from sessionkit.cli.timeline_text import draw
 from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
 from sessionkit.keyring.editor import Editor, NewKey, create
-from sessionkit.keyring.file import DEFAULT_LIFETIME
+from sessionkit.keyring.file import DEFAULT_LIFETIME, LONGEST
 from sessionkit.keyring.key import Key, KeyState
 from sessionkit.keyring.keyring import Keyring, Policy
+from sessionkit.keyring.reloader import refuse_ahead, self_test
 from sessionkit.keyring.source import SecretSource
 
 if TYPE_CHECKING:
@@ -66,10 +67,25 @@ SecretInline = Annotated[
 def _editing(path: Path, *, as_json: bool) -> Iterator[Editor]:
     """Hold the file's lock and open it."""
     with failing(as_json=as_json):
-        if not path.exists():
-            raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path)
+        _find(path)
         with _locked(path):
             yield Editor(path)
+
+
+def _find(path: Path) -> None:
+    """Look whether there is a file to change, before anything is made beside it.
+
+    Raises:
+        KeyringError: if there is none, or nobody may look.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise KeyringError("file", "does not exist", "Make one: sessionkit keyring init PATH.", path=path) from None
+    except OSError as error:
+        raise KeyringError(
+            "file", f"cannot be read ({error.strerror})", "Check the path and its permissions.", path=path
+        ) from None
 
 
 @contextmanager
@@ -135,7 +151,7 @@ def _new_key(
     try:
         octets = SecretSource(**told).resolve(path.resolve().parent)
     except ConfigurationError as error:
-        raise KeyringError(f"secret {error.field}", error.problem, error.remedy, label=named) from None
+        raise KeyringError(f"secret {error.field}".strip(), error.problem, error.remedy, label=named) from None
     return NewKey(Key.from_secret(octets, label=named, state=KeyState.STAGED, created=moment), told)
 
 
@@ -158,7 +174,12 @@ def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
 
 
 def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
-    known = {"generation": ring.generation, "digest": ring.digest, "not_before": when(ring.not_before)}
+    known = {
+        "generation": ring.generation,
+        "digest": ring.digest,
+        "not_before": when(ring.not_before),
+        "write_format": ring.write_format,
+    }
     return {**known, **more, "keys": _described(ring, moment)}
 
 
@@ -166,15 +187,19 @@ def _facts(ring: Keyring, moment: float, **more: object) -> dict[str, Any]:
 def init(
     path: Ring,
     propagation: Annotated[
-        float, typer.Option(min=0, help="Seconds until every process has loaded a publish.", callback=_finite)
+        float,
+        typer.Option(min=0, max=LONGEST, help="Seconds until every process has loaded a publish.", callback=_finite),
     ] = 300.0,
     skew: Annotated[
-        float, typer.Option(min=0, help="Seconds that two clocks may differ by.", callback=_finite)
+        float, typer.Option(min=0, max=LONGEST, help="Seconds that two clocks may differ by.", callback=_finite)
     ] = 300.0,
     token_lifetime: Annotated[
         float,
         typer.Option(
-            min=1, help="Seconds a session may go without being renewed: at least every max_age.", callback=_finite
+            min=1,
+            max=LONGEST,
+            help="Seconds a session may go without being renewed: at least every max_age.",
+            callback=_finite,
         ),
     ] = DEFAULT_LIFETIME,
     as_json: AsJson = False,
@@ -311,7 +336,11 @@ def check(
     """Say whether publishing NEW after OLD is safe now: a gate for a deployment pipeline."""
     moment = now()
     with failing(as_json=as_json):
-        found = rotation.check(Keyring.load(old), Keyring.load(new), moment)
+        before, after = Keyring.load(old), Keyring.load(new)
+        # What every process refuses at loading, whichever ring it has: the publish would come to nothing.
+        refuse_ahead(after, moment, new)
+        self_test(after)
+        found = rotation.check(before, after, moment)
     if found:
         facts = [
             {
@@ -370,6 +399,8 @@ def status(
     console.print(table)
     if ring.not_before is not None:
         console.print(f"refused: sessions begun before {when(ring.not_before)}", markup=False)
+    if ring.write_format is not None:
+        console.print(f"pinned: all processes write version {ring.write_format} of the format", markup=False)
     for line in lines:
         console.print(line, markup=False)
     console.print(f"next: {advice}", markup=False)
@@ -392,7 +423,7 @@ def timeline(
         _write_svg(svg, render(chart), as_json=as_json)
         say(f"{svg}: drawn.", {"svg": str(svg), "now": when(moment)}, as_json=as_json)
         return
-    happenings = sorted(_happenings(ring), key=lambda one: one[0])
+    happenings = sorted(_happenings(rotation.settle(ring, moment)), key=lambda one: one[0])
     if as_json:
         facts = [
             {"time": when(time), "kid": key.kid, "label": key.label, "what": what} for time, key, what in happenings

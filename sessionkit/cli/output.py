@@ -28,14 +28,20 @@ console = Console(highlight=False, soft_wrap=True, emoji=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
+_LAST = 253_402_300_799.0
+"""The end of the year 9999 in Unix seconds."""
+
+
 def now() -> float:
     """Return whole Unix seconds: keyring files hold no fractions."""
     return float(int(time.time()))
 
 
 def when(moment: float | None) -> str | None:
-    """Return Unix seconds as ISO 8601."""
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return Unix seconds as ISO 8601; of what lies beyond, the last date that there is: a log may say anything."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(min(moment, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def span(seconds: float) -> str:

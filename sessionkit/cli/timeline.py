@@ -216,8 +216,9 @@ def _marks(ring: Keyring, key: Key, schedule: _Schedule, now: float) -> Iterator
         ready = rotation.promotable_at(ring, key)
         if ready is not None and ready > now:
             yield Mark(Event.PROMOTABLE, ready)
-    elif key.state is KeyState.RETIRED:
-        gone = rotation.prunable_at(ring, key)
+    settled = rotation.settle(ring, now)
+    if (became := settled.find(key.id)) is not None and became.state is KeyState.RETIRED:
+        gone = rotation.prunable_at(settled, became)
         if gone is not None:
             yield Mark(Event.PRUNABLE, gone)
 

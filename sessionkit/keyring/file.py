@@ -17,7 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sessionkit import yamlfile
 from sessionkit.exceptions import ConfigurationError, KeyringError
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LIFETIME",
+    "LONGEST",
     "MAX_FORMAT",
     "KeyModel",
     "KeyringModel",
@@ -49,7 +59,16 @@ DEFAULT_LIFETIME = 1_209_600.0
 MAX_FORMAT = 255
 """Highest version of the token: it is one octet."""
 
+LONGEST = 3_155_760_000
+"""Seconds that a policy may promise at most, a century: every date that follows from it can be written down."""
+
+_MAX_GENERATION = 2**53 - 1
+"""Highest whole number that every reader of JSON lines keeps as it is."""
+
 _MAX_LABEL = 64
+_YEARS = range(1970, 3000)
+"""Years of dates in a file: with what a policy adds to them, they stay dates."""
+
 _KEY_FIELD = re.compile(r"keys\.(?P<number>\d+)\.(?P<field>.+)")
 _KID = re.compile(rf"[0-9a-f]{{{2 * ID_SIZE}}}")
 
@@ -66,9 +85,17 @@ def _text(value: object) -> object:
     return value
 
 
-Time = Annotated[AwareDatetime | None, BeforeValidator(_time)]
+def _representable(value: datetime | None) -> datetime | None:
+    if value is not None and value.year not in _YEARS:
+        raise Unsuitable(
+            f"lies in the year {value.year}", f"Write a time between {_YEARS.start} and {_YEARS.stop - 1}."
+        )
+    return value
+
+
+Time = Annotated[AwareDatetime | None, BeforeValidator(_time), AfterValidator(_representable)]
 Text = Annotated[str, BeforeValidator(_text)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Seconds = Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False, strict=True)]
 
 
 class PolicyModel(BaseModel):
@@ -125,7 +152,7 @@ class KeyringModel(BaseModel):
     model_config = ConfigDict(extra="forbid", title="sessionkit keyring")
 
     version: Literal[1] = Field(description="the file's format, always 1")
-    generation: Annotated[int, Field(ge=0, strict=True)] = Field(
+    generation: Annotated[int, Field(ge=0, le=_MAX_GENERATION, strict=True)] = Field(
         default=0, description="grows with every publish; processes refuse one that goes backwards"
     )
     policy: PolicyModel = Field(default_factory=PolicyModel, description="what the safety checks reckon with")

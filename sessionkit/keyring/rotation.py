@@ -311,7 +311,10 @@ def prune(
             )
         if not force and ready is not None and now < ready:
             raise RotationRefused(
-                f"sessions under key {key.label!r} may still be alive. Pruning it now would lose them.",
+                f"cookies under key {key.label!r}, which is revoked, may still come: without it they would be left "
+                "alone as unknown instead of refused and cleared."
+                if key.state is KeyState.REVOKED
+                else f"sessions under key {key.label!r} may still be alive. Pruning it now would lose them.",
                 allowed_at=ready,
             )
     if not chosen:

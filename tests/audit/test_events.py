@@ -168,3 +168,8 @@ def test_pruning_early_is_loud(early: bool, level: Level) -> None:
 def test_one_spelling_of_time(when: float, text: str) -> None:
     """Case 178: ISO 8601 in UTC with milliseconds, with a ``Z``, also after 2038."""
     assert timestamp(when) == text
+
+
+def test_a_time_beyond_all_dates_is_the_last_one() -> None:
+    """Lines are written within requests: a date that a policy without bounds leads to fails none of them."""
+    assert timestamp(1e15) == timestamp(float("inf")) == "9999-12-31T23:59:59.000Z"

@@ -531,3 +531,80 @@ def test_check_reckons_with_the_present(command: Command, tmp_path: Path) -> Non
 def test_wrong_usage_ends_with_2(command: Command, words: list[str]) -> None:
     """Wrong usage is told apart from a refusal by its exit status."""
     assert command(*words).status == 2
+
+
+@pytest.mark.parametrize("option", ["--propagation", "--skew", "--token-lifetime"])
+def test_init_promises_nothing_that_ends_after_all_dates(command: Command, option: str) -> None:
+    """A policy of more than a century is wrong usage: no date would follow from it, and nothing is written."""
+    done = command.keyring("init", option, "1e12")
+    assert done.status == 2
+    assert option in done.err
+    assert not command.path.exists()
+
+
+@pytest.mark.parametrize("name", ["promote", "prune", "retire"])
+def test_a_path_that_cannot_be_looked_at_is_told(command: Command, name: str) -> None:
+    """A path that the system refuses to look at is an error with the reason, not a traceback."""
+    words = ["keyring", name, "k" * 300, *(["KEY"] if name == "retire" else [])]
+    done = command(*words)
+    assert done.status == 1
+    assert "File name too long" in done.err
+    assert "Check the path" in done.err
+
+
+def test_a_take_over_beyond_all_dates_is_refused(command: Command) -> None:
+    """``promote --at`` a time that no file may hold leaves the file as it is, and says which times it may."""
+    command.keyring("init", "--propagation", "0", "--skew", "0")
+    before = command.path.read_bytes()
+    done = command.keyring("promote", "--at", "9999-12-31T23:59:59Z")
+    assert done.status == 1
+    assert "between 1970 and 2999" in done.err
+    assert command.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("not_before: 2027-01-15T09:00:00Z", "lies 3600 s ahead"),
+        ("write_format: 7", "is 7, and this release of sessionkit writes"),
+    ],
+)
+def test_check_refuses_what_processes_refuse(command: Command, tmp_path: Path, line: str, told: str) -> None:
+    """A ring that no process would take is not safe to publish, whatever came before it."""
+    command.keyring("init", "--skew", "0")
+    new = tmp_path / "new.yaml"
+    new.write_text(command.path.read_text().replace("generation: 1\n", f"generation: 2\n{line}\n"))
+    new.chmod(0o600)
+    done = command("keyring", "check", str(command.path), str(new))
+    assert done.status == 1
+    assert told in done.err
+
+
+def test_status_tells_of_a_pinned_format(command: Command) -> None:
+    """A ``write_format`` is to be taken out again one day, so ``status`` shows it; without one it says nothing."""
+    command.keyring("init")
+    assert "pinned:" not in command.keyring("status").out
+    assert command.keyring("status", "--json").facts["write_format"] is None
+    command.path.write_text(command.path.read_text().replace("generation: 1\n", "generation: 2\nwrite_format: 1\n"))
+    assert "pinned: all processes write version 1 of the format" in command.keyring("status").out
+    assert command.keyring("status", "--json").facts["write_format"] == 1
+
+
+def test_prune_says_of_a_revoked_key_what_it_is_kept_for(command: Command) -> None:
+    """No session is alive under a revoked key: the refusal tells what its tombstone does, and until when."""
+    command.keyring("init", "--propagation", "0", "--skew", "0", "--token-lifetime", "100")
+    gone = Keyring.load(command.path).keys[0].label
+    command.keyring("revoke", gone)
+    done = command.keyring("prune", gone)
+    assert done.status == 1
+    assert "may still be alive" not in done.err
+    assert "refused and cleared" in done.err
+    assert done.err.endswith("Allowed from 2027-01-15T08:01:40Z.\n")
+
+
+def test_two_ways_to_a_secret_are_told_apart(command: Command) -> None:
+    """More than one option for the new secret is refused with a whole sentence."""
+    command.keyring("init")
+    done = command.keyring("stage", "--secret-env", "A", "--secret-file", "b")
+    assert done.status == 1
+    assert "secret: names 2 ways: env, file." in done.err

@@ -393,3 +393,27 @@ def test_the_command_fits_the_terminal(command: Command, columns: int, monkeypat
     command.keyring("init")
     chart = command.keyring("timeline").out.partition("\n\n")[0].splitlines()
     assert max(map(len, chart)) == columns
+
+
+def test_the_command_lists_what_a_take_over_by_time_did(command: Command) -> None:
+    """After a scheduled take-over the list says of the outrun key what ``status`` says: retired since, prune after."""
+    command.keyring("init", "--propagation", "0", "--skew", "0", "--token-lifetime", "60")
+    command.keyring("promote", "--at", "2027-01-15T08:01:00Z", "--no-successor")
+    command.clock.advance(61)
+    outrun = command.keyring("status", "--json").facts["keys"][0]
+    listed = command.keyring("timeline", "--json").facts["timeline"]
+    told = {one["what"]: one["time"] for one in listed if one["kid"] == outrun["kid"]}
+    assert told["retired"] == outrun["retired"] == "2027-01-15T08:01:00Z"
+    assert told["prune after"] == outrun["prune_after"] == "2027-01-15T08:02:00Z"
+
+
+def test_a_key_that_was_outrun_may_be_pruned_one_day() -> None:
+    """The chart marks when an outrun key may go as soon as its successor's time has come, not before."""
+    made = ring(key(1, "a", ACTIVE, created=-100, activates=-90), key(2, "b", STAGED, created=-10, activates=-1))
+    marks = {
+        lane.label: [(mark.event, round((mark.time - NOW) / DAY, 3)) for mark in lane.marks]
+        for lane in lay_out(made, NOW).lanes
+    }
+    assert marks["a"] == [(Event.PRUNABLE, round(13 + 900 / DAY, 3))]
+    early = {lane.label: lane.marks for lane in lay_out(made, NOW - 2 * DAY).lanes}
+    assert early["a"] == ()

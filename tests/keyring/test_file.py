@@ -492,3 +492,27 @@ def test_the_schema_agrees_with_the_example(change: dict[str, Any], valid: bool)
     checker = jsonschema.Draft202012Validator(described)
     checker.check_schema(described)
     assert checker.is_valid(plain(CONFIG / "keyring.yaml") | change) is valid
+
+
+@pytest.mark.parametrize("name", ["propagation", "skew", "token_lifetime"])
+def test_a_policy_ends_before_dates_do(path: Path, name: str) -> None:
+    """More than a century is refused at loading: a take-over years later would fail on a date that cannot be told."""
+    path.write_text(re.sub(rf"{name}: [\d.]+", f"{name}: 1000000000000", WHOLE))
+    with pytest.raises(KeyringError, match=f"policy.{name}"):
+        file.read(path)
+
+
+@pytest.mark.parametrize("date", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z"])
+def test_dates_are_of_years_that_people_rotate_in(path: Path, date: str) -> None:
+    """A date that nothing can be added to is refused, with its key, its line and the years that are good."""
+    path.write_text(WHOLE.replace("2026-12-01T01:00:00+01:00", date))
+    with pytest.raises(KeyringError, match=r"'2026-12'.*activates.*between 1970 and 2999"):
+        file.read(path)
+
+
+@pytest.mark.parametrize("digits", [16, 4300])
+def test_a_generation_is_a_number_that_can_be_told(path: Path, digits: int) -> None:
+    """One that readers of the log would round, or that cannot be written out with one more, is refused at loading."""
+    path.write_text(WHOLE.replace("generation: 7", f"generation: {'9' * digits}"))
+    with pytest.raises(KeyringError, match=r"keyring.yaml:2: generation"):
+        file.read(path)
