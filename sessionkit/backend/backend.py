@@ -110,12 +110,10 @@ def _begun(created: float) -> Record:
 
 def _prevails(received: Received) -> bool:
     """Tell whether what came of ours keeps an older session of another library out."""
-    match received:
-        case Rejected(reason=reason, record=record):
-            return record is not None or reason is RejectReason.REVOKED or reason.keeps_cookie
-        case Absent():
-            return False
-    return True
+    if isinstance(received, Rejected):
+        reason = received.reason
+        return received.record is not None or reason is RejectReason.REVOKED or reason.keeps_cookie
+    return not isinstance(received, Absent)
 
 
 class SessionBackend:

@@ -69,6 +69,14 @@ async def test_a_session_of_ours_that_has_ended_is_not_undone(end: str, same_nam
         assert type(reply).__name__ == "Rejected"
 
 
+async def test_what_is_neither_theirs_nor_ours_is_told_once() -> None:
+    """Garbage under a name that both have is one refused cookie of ours, not also one that was to move in."""
+    place = site(move("flask"), key="session")
+    place.jar.plant("session", b"garbage", place.client.base_url)
+    assert await place.read() == {}
+    assert place.log.names() == ["session.rejected"]
+
+
 async def test_an_altered_cookie_of_ours_is_no_session() -> None:
     """Garbage under our name keeps nobody from moving in, and is cleared."""
     place = moving()
