@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -23,7 +25,7 @@ from sessionkit.report.findings import details, duration, shown
 from sessionkit.report.survey import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import IO
 
     from rich.console import RenderableType
@@ -54,7 +56,8 @@ def report(
     build = None if html is None else _page(html, logs, as_json=as_json)
     with failing(as_json=as_json):
         ring = None if keyring is None else Keyring.load(keyring)
-    findings = _surveyed(logs, moment, ring, session, until=inf if at is None else moment, as_json=as_json)
+    with _uncollected():
+        findings = _surveyed(logs, moment, ring, session, until=inf if at is None else moment, as_json=as_json)
     if html is not None and build is not None:
         text = build(findings, sources=[Path(log).name for log in logs], made_at=now())
         _write(html, text, as_json=as_json)
@@ -77,6 +80,18 @@ def _surveyed(
         lived = [] if session is None else _life(session, logs, stdin, as_json=as_json)
     lived = [event for event in lived if event["timestamp"] <= until]
     return survey.findings(reader, at, ring=ring, session=session, trace=lived)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector away from sums that grow by the million and hold no cycle: a fifth of the time."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def _life(session: str, logs: Sequence[str], stdin: IO[bytes] | None, *, as_json: bool) -> list[dict[str, Any]]:
