@@ -84,7 +84,7 @@ def _surveyed(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector away from sums that grow by the million and hold no cycle: a fifth of the time."""
+    """Keep the garbage collector away from sums that grow by the million and hold no cycle: a tenth of the time."""
     collected = gc.isenabled()
     gc.disable()
     try:
