@@ -33,6 +33,7 @@ from sessionkit.exceptions import ConfigurationError, SessionKitWarning
 from sessionkit.exclude import compile_exclude
 from sessionkit.keyring.source import SecretSource
 from sessionkit.migrate.settings import Migration
+from sessionkit.revocation.settings import RevocationConfig
 from sessionkit.yamlfile import Unsuitable, discreet, translate
 
 if TYPE_CHECKING:
@@ -311,6 +312,9 @@ class SessionConfig(BaseModel):
         max_length=MAX_MIGRATIONS,
         description="sessions of other libraries that are taken over until a date; see Moving in",
     )
+    revocation: RevocationConfig | None = Field(
+        default=None, description="list that is asked whether a session has ended; see Real logout"
+    )
 
     _excluded: Callable[[Mapping[str, Any]], bool] | None = PrivateAttr(default=None)
 
@@ -360,6 +364,13 @@ class SessionConfig(BaseModel):
         except ConfigurationError as error:
             line = document.line(error.field)
             raise ConfigurationError(error.field, error.problem, error.remedy, path=source, line=line) from None
+        if config.revocation is not None:
+            try:
+                found["revocation"] = config.revocation.resolved(source.parent)
+            except ConfigurationError as error:
+                field = f"revocation.{error.field}"
+                line = document.line(field)
+                raise ConfigurationError(field, error.problem, error.remedy, path=source, line=line) from None
         return config.model_copy(update=found)
 
     @model_validator(mode="after")

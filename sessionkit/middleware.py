@@ -41,16 +41,20 @@ from sessionkit.exclude import route_path
 from sessionkit.headers import Survey, sets_cookie, survey
 from sessionkit.keyring.reloader import watch_folder
 from sessionkit.lifespan import Lifespan
+from sessionkit.revocation.lists import RevocationUnavailable
 from sessionkit.session import Session, SessionInfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+    from uuid import UUID
 
     from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
     from sessionkit.audit.events import Event
     from sessionkit.audit.log import Sink
     from sessionkit.keyring.keyring import Keyring
+    from sessionkit.revocation.gate import Gate
+    from sessionkit.revocation.lists import RevocationList
 
 __all__ = ["SessionMiddleware"]
 
@@ -71,6 +75,7 @@ class SessionMiddleware:
         logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
         in_place: let an idle actor serve in the task of the request.
         watch: yields when the keyring file may have changed; for tests.
+        revocations: the list of revocations, in place of the one that the configuration names.
 
     Raises:
         ConfigurationError: if keyring or settings cannot be used.
@@ -86,11 +91,21 @@ class SessionMiddleware:
         logger: Sink | None = None,
         in_place: bool = True,
         watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
+        revocations: RevocationList | None = None,
     ) -> None:
         self.app = app
         self.config = _resolve(config)
         self.clock = clock
-        self.service = SessionService(keyring, self.config, clock=clock, logger=logger, in_place=in_place, watch=watch)
+        self.service = SessionService(
+            keyring,
+            self.config,
+            clock=clock,
+            logger=logger,
+            in_place=in_place,
+            watch=watch,
+            revocations=revocations,
+        )
+        self.gate = self.service.gate
         # Of the settings, what every request asks for.
         self.key = self.config.key
         self._scopes = self.config.scopes
@@ -140,6 +155,20 @@ class SessionMiddleware:
 
     # --- connections --------------------------------------------------------------------------------------------------
 
+    async def revoke_subject(self, subject: str | int | UUID) -> None:
+        """Revoke all sessions of a subject that began before now, for jobs that have no request.
+
+        In a request, see ``sessionkit.revocation.subjects``.
+
+        Raises:
+            ConfigurationError: if no list of revocations is configured, or no ``revocation.subject_key``.
+            TypeError: if ``subject`` is neither text, an integer nor a UUID.
+            RevocationUnavailable: if the list did not take it down, whatever the policy: nobody was logged out.
+        """
+        if self.gate is None:
+            raise ConfigurationError("revocation", "is not configured", "Name a list: revocation: {redis: …}.")
+        await self.gate.revoke_subject(subject)
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         registry = scope.get(SCOPE_KEY)
         if not isinstance(registry, _Registry):
@@ -157,7 +186,9 @@ class SessionMiddleware:
                 reply = self.service.answer_now(load)
                 if reply is None:
                     reply = await self.service.ask(load)
-            except ActorError:
+                if self.gate is not None and isinstance(reply, Loaded | Migrated):
+                    reply = await self.gate.admit(reply, load)
+            except (ActorError, RevocationUnavailable):
                 account = registry.accounts[self.config.key] = Account(self.service.trail, ABSENT, None)
                 account.note(SessionOutcome.UNAVAILABLE)
                 await _unavailable(scope, send)
@@ -226,6 +257,7 @@ class _Exchange:
         "_closed",
         "_decided",
         "_finished",
+        "_held",
         "_late",
         "_middleware",
         "_others",
@@ -252,6 +284,7 @@ class _Exchange:
         self._closed: str | None = None
         self._late: str | None = None
         self._finished = False
+        self._held: bytes | None = None
 
     @property
     def service(self) -> SessionService:
@@ -275,6 +308,9 @@ class _Exchange:
                 self._lost("no_response")
         finally:
             self._finish()
+            gate = self._middleware.gate
+            if gate is not None and self._session.destroyed:
+                await self._end_late(gate)
 
     def _finish(self) -> None:
         self._finished = True
@@ -332,11 +368,15 @@ class _Exchange:
         headers = list(message.get("headers") or ())
         found = survey(headers)
         request = self._request(message.get("status", 200), scope_type, shared=found.shared, touched=touched)
+        gate = self._middleware.gate
         try:
-            saved = await self._save(request)
+            if gate is None:
+                saved = await self._save(request)
+            else:
+                saved = await self._save_unless_revoked(gate, request)
         except SessionKitError as error:
             self._account.note(SessionOutcome.FAILED, type(error).__name__)
-            if self._session.destroyed:
+            if self._session.destroyed and not isinstance(error, RevocationUnavailable):
                 self._keep_ended()
             raise
         self._stored = saved.stored
@@ -387,6 +427,36 @@ class _Exchange:
             service.log.emit(reply.events)
             raise reply.error
         return reply  # type: ignore[return-value]  # the reply to Save
+
+    async def _save_unless_revoked(self, gate: Gate, request: Save) -> Saved:
+        """Have the session saved, where there is a list of revocations.
+
+        Raises:
+            SessionKitError: into the application, before anything was sent.
+        """
+        gate.prepare(request)
+        try:
+            saved = await gate.confirm(request, await self._save(request))
+        except RevocationUnavailable as error:
+            self.service.log.emit(self.service.trail.failed(self._session.record, type(error).__name__))
+            if self._session.destroyed:
+                self._held = _NONE  # the gate has taken note of it
+            raise
+        if saved.kid is not None:
+            self._held = self._session.raw_id
+        elif isinstance(request.received, Loaded) and saved.names.issuperset(request.received.names):
+            self._held = _NONE
+        return saved
+
+    async def _end_late(self, gate: Gate) -> None:
+        """End a session that the application destroyed when its cookies could not be cleared any more."""
+        held = self._held
+        if held is None:
+            held = self._received.record.id if isinstance(self._received, Loaded) else _NONE
+        if (
+            held and held != self._session.raw_id
+        ):  # else it is the one that took the place of what was destroyed in time
+            await gate.end(held)
 
     def _add_headers(
         self, headers: list[tuple[bytes, bytes]], saved: Saved, found: Survey, *, touched: bool
@@ -473,6 +543,9 @@ class _Exchange:
         self._account.note(SessionOutcome.LOST, reason)
         service.log.emit(service.trail.lost(self._session.record, reason))
 
+
+_NONE = b""
+"""In the place of the id of the session that the browser holds: none. ``None`` is the one that it came with."""
 
 _CLOSED = {"http": "response_started", "websocket": "websocket_open"}
 
