@@ -4,8 +4,8 @@ Rules of this file:
 
 * The library never configures structlog: lines take whatever way the application has set up, and carry what it has
   bound in structlog's context variables. Nothing is bound there by us.
-* Lines about the process (``keyring.*``, ``revocation.*``, ``audit.*``) carry nothing that was bound for a request: whichever happens to
-  be served when a summary is due has no part in it.
+* Lines about the process (``keyring.*``, ``revocation.*``, ``audit.*``) carry nothing that was bound for a request:
+  whichever happens to be served when a summary is due has no part in it.
 * A line that is lost is counted, the loss is said once, and said again when lines are written again. Nothing is raised.
 """
 

@@ -76,7 +76,7 @@ class RedisRevocationList:
 
     def _pool(self) -> BlockingConnectionPool:
         try:
-            return BlockingConnectionPool.from_url(
+            pool = BlockingConnectionPool.from_url(
                 self._url,
                 max_connections=CONNECTIONS,
                 timeout=self._timeout,
@@ -86,10 +86,12 @@ class RedisRevocationList:
                 retry=Retry(NoBackoff(), 0),  # who asks has a deadline, and a command that ends a session is said once
                 protocol=2,  # no greeting of its own: a connection is made in one round trip less
             )
+            pool.make_connection()  # type: ignore[no-untyped-call]  # not opened; refuses what it does not know
         except (RedisError, TypeError, ValueError):
             raise ConfigurationError(
                 "revocation.redis", "is no address that redis-py takes", "Write redis://HOST:PORT/NUMBER."
             ) from None
+        return pool
 
     # --- what a list does ---------------------------------------------------------------------------------------------
 

@@ -204,8 +204,6 @@ class RevocationConfig(BaseModel):
                 key = self.key.resolve(base)
             except ConfigurationError as error:
                 raise ConfigurationError(f"key.{error.field}", error.problem, error.remedy) from None
-            if len(key) < MIN_KEY_SIZE:
-                raise ConfigurationError("key", f"is {len(key)} octets long", _LONGER)
             found["key"] = SecretBytes(key)
         return self.model_copy(update=found)
 
