@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import generated
@@ -21,13 +22,19 @@ import structlog
 
 from sessionkit.audit.verification import Verifier
 from sessionkit.canonical import SessionOutcome
+from sessionkit.config import SessionConfig
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.testing import AsgiClient
+from sessionkit.middleware import SessionMiddleware
+from sessionkit.revocation import RevocationConfig
+from sessionkit.testing import AsgiClient, FixedClock
+from tests.middleware.apps import Log, answer
 from tests.untouched import untouched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+    from sessionkit.asgi import Receive, Scope, Send
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -109,6 +116,30 @@ def test_model_in_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     schema = run("typed").CART
     for held in ({"items": ["tea"]}, {"version": 1, "data": {"items": ["tea"]}}):
         assert schema.load({"cart": held}).items == {"tea": 1}
+
+
+@pytest.mark.usefixtures("home")
+async def test_log_out_everywhere() -> None:
+    """The example ends the user's sessions on other devices, and keeps the one that asked."""
+    log_out_everywhere = run("logout").log_out_everywhere
+    clock = FixedClock()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/login":
+            scope["session"].regenerate(authenticated=True)
+            scope["session"]["user_id"] = 7
+        elif scope["path"] == "/everywhere":
+            await log_out_everywhere(SimpleNamespace(scope=scope, session=scope["session"]))
+        await answer(send, headers=[(b"x-user", str(scope["session"].get("user_id")).encode())])
+
+    revocation = RevocationConfig(memory=True, subject_key="user_id")
+    site = SessionMiddleware(app, bytes(32), SessionConfig(revocation=revocation), clock=clock, logger=Log())
+    here, there = AsgiClient(site, clock=clock), AsgiClient(site, clock=clock)
+    for device in (here, there):
+        await device.get("/login")
+    clock.advance(1.0)
+    await here.get("/everywhere")
+    assert [(await device.get("/")).values(b"x-user") for device in (here, there)] == [[b"7"], [b"None"]]
 
 
 @pytest.mark.usefixtures("home")

@@ -220,14 +220,20 @@ class Gate:
             return saved
         if session.destroyed:
             standing = standing._replace(terminated=False)  # what is written has nothing to do with what ended
-        begun = session.signed_in
-        if begun is None:
-            begun = self._clock() if came is None or session.destroyed else came.created
-        reason = _refusal(standing, begun)
+        reason = _refusal(standing, self._begun(request))
         if reason is None:
             return saved
         # As where its key was revoked meanwhile: the cookie stays, and the next request is refused for it.
         return Saved(stored=saved.stored, events=tuple(self._trail.lost(came, reason.value)), lost=reason.value)
+
+    def _begun(self, request: Save) -> float:
+        """Return when the session that was written begins, as the backend reckons it."""
+        session, received = request.session, request.received
+        if session.signed_in is not None:
+            return session.signed_in
+        if session.destroyed or not isinstance(received, Loaded | Migrated):
+            return self._clock()
+        return received.record.created if isinstance(received, Loaded) else received.created
 
     async def end(self, session_id: bytes) -> None:
         """End a session whose cookies could not be cleared: the response was under way already, or there was none.

@@ -159,7 +159,7 @@ class Guard:
         raise RevocationUnavailable(failure)
 
     async def start(self) -> None:
-        """Get ready, and say so if the list is not.
+        """Get ready, and say so if the list is not: it is asked for a mark that nobody has.
 
         Raises:
             ConfigurationError: if the list cannot work on this loop.

@@ -38,6 +38,7 @@ __all__ = ["RevocationConfig", "Variable"]
 _HERE = Path()
 _SCHEMES = frozenset({"redis", "rediss", "unix"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_ADDRESS = "Write redis://HOST:PORT/NUMBER, rediss://… for TLS, unix:///PATH, or {env: NAME} of a variable."
 _LONGER = f"Give at least {MIN_KEY_SIZE} random octets: shorter keys can be searched for."
 
 
@@ -76,8 +77,10 @@ class Variable(BaseModel):
 def _url(value: object) -> object:
     if isinstance(value, dict):
         return Variable(**{str(name): told for name, told in value.items()})
-    if isinstance(value, str):
-        _check_url(value)
+    if isinstance(value, str | SecretStr):
+        _check_url(value if isinstance(value, str) else value.get_secret_value())
+    elif value is not None and not isinstance(value, Variable):
+        raise Unsuitable(f"is a {type(value).__name__}", _ADDRESS)
     return value
 
 
@@ -87,7 +90,6 @@ def _check_url(value: str) -> None:
     Raises:
         Unsuitable: if it is none.
     """
-    remedy = "Write redis://HOST:PORT/NUMBER, rediss://… for TLS, unix:///PATH, or {env: NAME} of a variable."
     try:
         parts = urlsplit(value)
         known = parts.scheme in _SCHEMES and bool(parts.path if parts.scheme == "unix" else parts.hostname)
@@ -95,7 +97,7 @@ def _check_url(value: str) -> None:
     except ValueError:
         known = False
     if not known:
-        raise Unsuitable("is no address of a Redis server", remedy)
+        raise Unsuitable("is no address of a Redis server", _ADDRESS)
 
 
 def _key(value: object) -> object:

@@ -235,6 +235,26 @@ async def test_whoever_revokes_a_subject_is_told(here_policy: str) -> None:
     assert await here.read() == {}
 
 
+@pytest.mark.parametrize("which", ["closed", "open"])
+async def test_a_late_logout_without_an_answer_is_told_later(which: str) -> None:
+    """The response had begun when the session was destroyed, and the list was away: nothing is raised, nothing lost."""
+    here = site(**policy(which))
+    await here.visit(log_in())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        watched(here).failure = dead()
+        scope["session"].destroy()
+        await send({"type": "http.response.body", "body": b""})
+
+    await here.run(app)
+    watched(here).failure = None
+    assert await here.read() == {}
+    here.jar.clear()
+    await here.visit(log_in("bob"))
+    assert len(watched(here)._terminated) == 1
+
+
 @pytest.fixture(params=["closed", "open"])
 def here_policy(request: pytest.FixtureRequest) -> str:
     """Return each policy."""

@@ -66,3 +66,14 @@ def test_it_is_a_mapping_with_ends() -> None:
         assert held.get(wanted, now) == (value if now < end else None)
         assert len(held._queue) <= 2 * len(held) + 64 + 1
     assert len(held) <= 50
+
+
+def test_an_entry_that_is_put_anew_again_and_again_takes_no_more_room() -> None:
+    """Its earlier places in the queue are swept, though none of them has come to its end."""
+    held: Expiring[int] = Expiring(1000)
+    for step in range(1000):
+        held.put(b"id", step, 1_000_000.0 + step, 0.0)
+    assert len(held._queue) <= 2 + 64 + 1
+    assert held.get(b"id", 1_000_500.0) == 999
+    held.put(b"other", 1, 1_000_998.5, 1_000_998.0)
+    assert len(held) == 2

@@ -336,6 +336,28 @@ async def test_a_failure_that_nobody_waits_for_is_no_complaint(own: RedisServer)
     assert complaints == []
 
 
+@on_asyncio
+async def test_a_command_that_the_loop_cancels_is_no_complaint(own: RedisServer) -> None:
+    """A loop that ends cancels what still runs on it; who waits is told so, and nobody else."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    revocations = RedisRevocationList(own.url, timeout=PATIENT)
+    await revocations.look(b"id", None)
+    own.freeze()
+    try:
+        asking = asyncio.ensure_future(revocations.look(b"id", None))
+        await until(lambda: bool(revocations._running))
+        for task in revocations._running:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert revocations._running == set()
+    finally:
+        own.thaw()
+    await revocations.aclose()
+    assert complaints == []
+
+
 def test_every_loop_has_connections_of_its_own(server: RedisServer) -> None:
     """A service that is asked on one loop after another, as by a test client, works, and keeps nothing of the old."""
     revocations = RedisRevocationList(server.url, timeout=PATIENT)

@@ -120,6 +120,7 @@ def test_an_address_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     """As platforms hand it over; fetched when the service is made."""
     monkeypatch.setenv("REDIS_URL", "rediss://:hunter2@h")
     settings = RevocationConfig(redis={"env": "REDIS_URL"}, key=bytes(16))
+    assert RevocationConfig(redis=settings.redis, key=bytes(16)) == settings
     assert settings.address is None
     assert settings.resolved().address == "rediss://:hunter2@h"
     assert isinstance(gate_of(SessionConfig(revocation=settings))._guard._list, RedisRevocationList)
@@ -130,7 +131,9 @@ def test_an_address_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_socket() -> None:
     """A server on the same host may have a path."""
-    assert RevocationConfig(redis="unix:///run/redis.sock").address == "unix:///run/redis.sock"
+    made = RevocationConfig(redis="unix:///run/redis.sock")
+    assert made.address == "unix:///run/redis.sock"
+    assert RevocationConfig(redis=made.redis) == made
 
 
 def test_a_list_must_be_named() -> None:
@@ -165,6 +168,13 @@ def test_what_is_shared_needs_a_key() -> None:
     other = SessionConfig(revocation=RevocationConfig(redis="redis://h", key=b"b" * 16))
     marks = [gate_of(config)._mark(b"t", b"id") for config in (own, audit, other)]
     assert marks[0] == marks[1] != marks[2]
+
+
+@pytest.mark.parametrize("address", [7, b"redis://h", ["redis://h"]])
+def test_an_address_that_is_none(address: object) -> None:
+    """In code it is text."""
+    with pytest.raises(ConfigurationError, match=r"^redis: is a (int|bytes|list)\. Write redis://HOST"):
+        RevocationConfig(redis=address)
 
 
 @pytest.mark.parametrize("key", [b"short", "text", 7])
