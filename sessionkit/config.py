@@ -31,7 +31,7 @@ from sessionkit import yamlfile
 from sessionkit.audit.pseudonyms import MIN_KEY_SIZE
 from sessionkit.exceptions import ConfigurationError, SessionKitWarning
 from sessionkit.exclude import compile_exclude
-from sessionkit.keyring.source import SecretSource
+from sessionkit.keyring.source import LONGER, SecretSource, key_or_source
 from sessionkit.migrate.settings import Migration
 from sessionkit.revocation.settings import RevocationConfig
 from sessionkit.yamlfile import Unsuitable, discreet, translate
@@ -59,7 +59,6 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DOMAIN = re.compile(r"\.?[0-9A-Za-z]([0-9A-Za-z.\-]*[0-9A-Za-z])?")
 _PATH = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
 _HEADER = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
-_LONGER = f"Give at least {MIN_KEY_SIZE} random octets: shorter keys can be searched for."
 _CHUNK_NAME = re.compile(r"(.+)-(0|[1-9][0-9]?)")
 
 ScopeType = Literal["http", "websocket"]
@@ -150,18 +149,6 @@ def _header_value(value: str | None) -> str | None:
     return value
 
 
-def _audit_key(value: object) -> object:
-    if isinstance(value, str):
-        raise Unsuitable("is text", "Give octets, or one of {base64: …}, {env: …}, {file: …} and {command: […]}.")
-    if isinstance(value, dict):
-        # Made here, since a union would first say that it is no bytes.
-        return SecretSource(**{str(name): told for name, told in value.items()})
-    if isinstance(value, bytes) and len(value) < MIN_KEY_SIZE:
-        problem = f"is {len(value)} octets long"
-        raise Unsuitable(problem, _LONGER)
-    return value
-
-
 Seconds = Annotated[int, Field(strict=True, gt=0, le=MAX_AGE_LIMIT), BeforeValidator(_seconds)]
 
 
@@ -186,7 +173,7 @@ class AuditConfig(BaseModel):
     level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         default="info", description="least severe events that are logged"
     )
-    key: Annotated[SkipJsonSchema[SecretBytes] | SecretSource | None, BeforeValidator(_audit_key)] = Field(
+    key: Annotated[SkipJsonSchema[SecretBytes] | SecretSource | None, BeforeValidator(key_or_source)] = Field(
         default=None, description="key of the references in the log, at least 16 octets; random per process without it"
     )
     client_ref: bool = Field(default=False, description="add a keyed hash of the client's address to rejections")
@@ -227,7 +214,7 @@ class AuditConfig(BaseModel):
         except ConfigurationError as error:
             raise ConfigurationError(f"audit.key.{error.field}", error.problem, error.remedy) from None
         if len(key) < MIN_KEY_SIZE:
-            raise ConfigurationError("audit.key", f"is {len(key)} octets long", _LONGER)
+            raise ConfigurationError("audit.key", f"is {len(key)} octets long", LONGER)
         return key
 
 

@@ -453,9 +453,8 @@ class _Exchange:
         held = self._held
         if held is None:
             held = self._received.record.id if isinstance(self._received, Loaded) else _NONE
-        if (
-            held and held != self._session.raw_id
-        ):  # else it is the one that took the place of what was destroyed in time
+        # An id that the session still has is of what was begun in place of what was destroyed in time.
+        if held and held != self._session.raw_id:
             await gate.end(held)
 
     def _add_headers(

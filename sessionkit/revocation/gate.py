@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -100,7 +101,8 @@ class Gate:
         self._guard = Guard(revocations, settings, clock=clock, emit=emit)
         self._subject_key = settings.subject_key
         self._key = hmac.digest(key, b"sessionkit revocation\0" + config.context.encode("utf-8"), hashlib.sha256)
-        self._lifetime = min(config.lifetime, config.absolute_max_age or config.lifetime)
+        own = min(config.lifetime, config.absolute_max_age or config.lifetime)
+        self._lifetime = max(own, *(old.age for old in config.migrate)) if config.migrate else own
         self._skew = skew
         self._clock = clock
         self._trail = trail
@@ -172,22 +174,28 @@ class Gate:
         Raises:
             SerializationError: if what names the subject cannot.
         """
+        problem = self._change_hands(request)
+        if problem is not None:  # raised here, where no frame holds the session's values
+            self._emit(self._trail.failed(request.session.record, SerializationError.__name__))
+            raise SerializationError(f'session["{self._subject_key}"]', problem)
+
+    def _change_hands(self, request: Save) -> str | None:
+        """Give a session that changes hands another id; return what is wrong with what should name its subject."""
         key, session, received = self._subject_key, request.session, request.received
         if key is None or request.failed:
-            return
+            return None
         goes_on = received if isinstance(received, Loaded | Migrated) and not session.destroyed else None
         entry, entered = _entry(request.value, key), None if goes_on is None else goes_on.data.get(key)
         subject, before = _named(entry), _named(entered)
         if subject is None and entry is not None and entry not in ("", entered):
-            problem = f"is a {type(entry).__name__}; revocation.subject_key wants text, an integer or a UUID there"
-            self._emit(self._trail.failed(session.record, SerializationError.__name__))
-            raise SerializationError(f'session["{key}"]', problem)
+            return f"is a {type(entry).__name__}; revocation.subject_key wants text, an integer or a UUID there"
         if subject == before:
-            return
+            return None
         if isinstance(goes_on, Loaded) and session.raw_id == goes_on.record.id:
             session.regenerate(authenticated=subject is not None, reason="subject_changed")
         elif subject is not None and session.signed_in is None:
             session.signed_in = self._clock()
+        return None
 
     async def confirm(self, request: Save, saved: Saved) -> Saved:
         """Return what was decided about a response, unless the session was revoked meanwhile.
@@ -202,16 +210,15 @@ class Gate:
         """
         session, written = request.session, saved.kid is not None
         loaded = request.received if isinstance(request.received, Loaded) else None
-        came = None if loaded is None else loaded.record
         ends = loaded is not None and (
             session.destroyed
             or (session.raw_id != loaded.record.id if written else saved.names.issuperset(loaded.names))
         )
         subject = self._subject_mark(_named(_entry(request.value, self._subject_key))) if written else None
-        if not ends and not (written and (came is not None or subject is not None)):
+        if not ends and not (written and (loaded is not None or subject is not None)):
             return saved
         standing = await self._guard.settle(
-            None if came is None else self._mark(b"t", came.id),
+            None if loaded is None else self._mark(b"t", loaded.record.id),
             subject,
             terminate_for=self._keep_for() if ends else None,
             definite=session.destroyed or not written,
@@ -224,7 +231,11 @@ class Gate:
         if reason is None:
             return saved
         # As where its key was revoked meanwhile: the cookie stays, and the next request is refused for it.
-        return Saved(stored=saved.stored, events=tuple(self._trail.lost(came, reason.value)), lost=reason.value)
+        return Saved(
+            stored=saved.stored,
+            events=tuple(self._trail.lost(None if loaded is None else loaded.record, reason.value)),
+            lost=reason.value,
+        )
 
     def _begun(self, request: Save) -> float:
         """Return when the session that was written begins, as the backend reckons it."""
@@ -292,7 +303,9 @@ def _entry(value: object, key: str | None) -> object:
     """Return an entry of what is to be stored: a dict, or an object in the session's place. Looking is no access."""
     if key is None:
         return None
-    return dict.get(value, key) if isinstance(value, dict) else getattr(value, key, None)
+    if isinstance(value, dict):
+        return dict.get(value, key)
+    return value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
 
 
 def _refusal(standing: Standing, begun: float) -> RejectReason | None:

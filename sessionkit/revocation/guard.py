@@ -5,8 +5,8 @@ Rules of this file:
 * What is known of a session is believed for ``cache`` seconds where it is read, and never where a cookie is written.
 * That a session has ended is known in this process at once, also while the list is away: what could not be told to it
   is kept and told later.
-* Under ``closed`` no answer is a refusal, under ``open`` it is an answer that nothing is known. Who *revokes* is told
-  in both cases.
+* Under ``closed`` no answer is a refusal, under ``open`` what is known here holds, be it nothing. Who *revokes* is
+  told in both cases.
 * What the list raised is named by its class. Its text and its frames may hold an address, so errors of ours are raised
   outside of where it was caught.
 """
@@ -41,8 +41,6 @@ MOST_UNTOLD = 100_000
 
 AT_ONCE = 8
 """Ends that are told along with one answer: they are in the way of the request that got it."""
-
-_NOTHING = Standing()
 
 
 class _Known(NamedTuple):
@@ -110,7 +108,7 @@ class Guard:
         if known is not None:
             return known
         found = await self._ask(session, subject, None)
-        return self._without_answer(found) if isinstance(found, str) else found
+        return self._without_answer(found, self._believed(session, subject)) if isinstance(found, str) else found
 
     async def settle(
         self, session: bytes | None, subject: bytes | None, *, terminate_for: float | None, definite: bool
@@ -126,15 +124,16 @@ class Guard:
         Raises:
             RevocationUnavailable: if there is no answer, and the policy is ``closed``.
         """
-        untold = session is not None and session in self._untold  # ended by this process, which the list may not know
+        believed = self._believed(session, subject)
         found = await self._ask(session, subject, terminate_for)
         if session is not None and terminate_for is not None:
             if not isinstance(found, str):
                 self._note_end(session)
             elif definite or not self._closed:
                 self._keep_untold(session, self._clock() + terminate_for)
-        standing = self._without_answer(found) if isinstance(found, str) else found
-        return standing._replace(terminated=True) if untold else standing
+        if isinstance(found, str):
+            return self._without_answer(found, believed)
+        return Standing(found.terminated or believed.terminated, max(found.not_before, believed.not_before))
 
     async def revoke(self, subject: bytes, not_before: float, *, keep_for: float) -> None:
         """Revoke the sessions of a subject that began before a time (Unix seconds).
@@ -194,6 +193,16 @@ class Guard:
             not_before = known.not_before
         return Standing(terminated, not_before)
 
+    def _believed(self, session: bytes | None, subject: bytes | None) -> Standing:
+        """Return what is known here of either, be it little."""
+        now = self._clock()
+        one = None if session is None else self._sessions.get(session, now)
+        other = None if subject is None else self._subjects.get(subject, now)
+        return Standing(
+            terminated=session in self._untold or (one is not None and one.terminated),
+            not_before=0.0 if other is None else other.not_before,
+        )
+
     def _learn(self, session: bytes | None, subject: bytes | None, found: Standing) -> None:
         """Keep an answer, unless more is known meanwhile: answers overtake each other."""
         now = self._clock()
@@ -237,10 +246,15 @@ class Guard:
             await self._tell_untold()
         return found
 
-    def _without_answer(self, failure: str) -> Standing:
+    def _without_answer(self, failure: str, believed: Standing) -> Standing:
+        """Return what holds without an answer: under ``open``, what is known here.
+
+        Raises:
+            RevocationUnavailable: under ``closed``.
+        """
         if self._closed:
             raise RevocationUnavailable(failure)
-        return _NOTHING
+        return believed
 
     def _keep_untold(self, session: bytes, until: float) -> None:
         self._untold[session] = until

@@ -28,9 +28,8 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
-from sessionkit.audit.pseudonyms import MIN_KEY_SIZE
 from sessionkit.exceptions import ConfigurationError
-from sessionkit.keyring.source import SecretSource
+from sessionkit.keyring.source import SecretSource, key_or_source
 from sessionkit.yamlfile import Unsuitable, discreet, translate
 
 __all__ = ["RevocationConfig", "Variable"]
@@ -39,7 +38,6 @@ _HERE = Path()
 _SCHEMES = frozenset({"redis", "rediss", "unix"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _ADDRESS = "Write redis://HOST:PORT/NUMBER, rediss://… for TLS, unix:///PATH, or {env: NAME} of a variable."
-_LONGER = f"Give at least {MIN_KEY_SIZE} random octets: shorter keys can be searched for."
 
 
 class Variable(BaseModel):
@@ -100,17 +98,6 @@ def _check_url(value: str) -> None:
         raise Unsuitable("is no address of a Redis server", _ADDRESS)
 
 
-def _key(value: object) -> object:
-    if isinstance(value, str):
-        raise Unsuitable("is text", "Give octets, or one of {base64: …}, {env: …}, {file: …} and {command: […]}.")
-    if isinstance(value, dict):
-        # Made here, since a union would first say that it is no bytes.
-        return SecretSource(**{str(name): told for name, told in value.items()})
-    if isinstance(value, bytes) and len(value) < MIN_KEY_SIZE:
-        raise Unsuitable(f"is {len(value)} octets long", _LONGER)
-    return value
-
-
 def _seconds(value: object) -> object:
     if isinstance(value, bool | str):
         raise Unsuitable(f"is a {type(value).__name__}", "Give a number of seconds, such as 0.25.")
@@ -156,7 +143,7 @@ class RevocationConfig(BaseModel):
     subject_key: str | None = Field(
         default=None, min_length=1, description="entry of the session that says whose it is, such as 'user_id'"
     )
-    key: Annotated[SkipJsonSchema[SecretBytes] | SecretSource | None, BeforeValidator(_key)] = Field(
+    key: Annotated[SkipJsonSchema[SecretBytes] | SecretSource | None, BeforeValidator(key_or_source)] = Field(
         default=None, description="key of what stands in the list for sessions and subjects; by default audit.key"
     )
     prefix: Annotated[str, AfterValidator(_prefix)] = Field(

@@ -16,7 +16,7 @@ from sessionkit.testing import AsgiClient, FixedClock
 from tests.middleware.apps import Site, answer
 from tests.middleware.hosting import Stage
 from tests.revocation.lists import Watched
-from tests.revocation.test_logout import log_in, site, watched
+from tests.revocation.test_logout import Slow, log_in, site, watched
 
 if TYPE_CHECKING:
     from sessionkit.asgi import Receive, Scope, Send
@@ -122,6 +122,33 @@ async def test_open_knows_its_own_logouts_at_once_and_tells_them_later() -> None
         for everywhere in (here, elsewhere):
             here.put(*cookies.items())
             assert await everywhere.read() == {}
+
+
+async def test_open_holds_on_to_what_it_knows() -> None:
+    """Without an answer, what this process knows of a session and of its subject still holds; also where one writes."""
+    here = site(**policy("open"))
+    browsers = {}
+    for name in ("ann", "bob"):
+        here.jar.clear()
+        await here.visit(log_in(name))
+        browsers[name] = here.jar.copy()
+    here.clock.advance(1.0)
+    here._current = app = Slow(ann=lambda session: session.update(n=1), bob=lambda session: session.update(n=1))
+    clients = {name: AsgiClient(here.middleware, jar=jar.copy(), clock=here.clock) for name, jar in browsers.items()}
+    async with anyio.create_task_group() as tasks:
+        for name, client in clients.items():
+            tasks.start_soon(client.get, f"/{name}")
+        await anyio.wait_all_tasks_blocked()
+        logout = AsgiClient(here.middleware, jar=browsers["ann"].copy(), clock=here.clock)
+        app.acts["out"] = lambda session: session.destroy()
+        app.gates["out"] = anyio.Event()
+        app.gates["out"].set()
+        await logout.get("/out")
+        await here.middleware.revoke_subject("bob")
+        watched(here).failure = dead()
+        for gate in app.gates.values():
+            gate.set()
+    assert sorted(line["reason"] for line in here.log.named("session.write_lost")) == ["subject", "terminated"]
 
 
 async def test_what_is_untold_at_the_end_is_told_then() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -173,6 +174,10 @@ async def test_an_end_is_remembered_as_long_as_a_cookie_may_live() -> None:
     await short.visit(log_in())
     await short.visit(lambda session: session.destroy())
     assert watched(short).asked[-1].terminate_for == 600 + ring().policy.skew
+    moving = site(key="ours", migrate=[Migration(source="flask", secret=b"old", until=UNTIL)])
+    await moving.visit(log_in())
+    await moving.visit(lambda session: session.destroy())
+    assert watched(moving).asked[-1].terminate_for == PEERS["flask"].max_age + ring().policy.skew
 
 
 # --- subjects ---------------------------------------------------------------------------------------------------------
@@ -335,15 +340,17 @@ async def test_error_responses_change_no_hands() -> None:
     assert await here.read() == {"cart": [1]}
 
 
-async def test_an_object_in_the_sessions_place_says_whose_it_is() -> None:
-    """A model that frameworks store as the session has attributes."""
+@pytest.mark.parametrize("kind", ["model", "mapping"])
+async def test_an_object_in_the_sessions_place_says_whose_it_is(kind: str) -> None:
+    """A model that frameworks store as the session has attributes, a mapping that is no dict has entries."""
 
     class Account(BaseModel):
         user: str
 
+    value: object = Account(user="ann") if kind == "model" else MappingProxyType({"user": "ann"})
     here = site()
     await here.write(n=1)
-    await here.run(page(replace_by(Account(user="ann"))))
+    await here.run(page(replace_by(value)))
     assert [line["reason"] for line in here.log.named("session.regenerated")] == ["subject_changed"]
     here.clock.advance(1.0)
     await here.middleware.revoke_subject("ann")
