@@ -252,6 +252,7 @@ class Guard:
         Raises:
             RevocationUnavailable: under ``closed``.
         """
+        self._outage.note_unchecked()
         if self._closed:
             raise RevocationUnavailable(failure)
         return believed

@@ -41,18 +41,16 @@ class Outage:
     """
 
     __slots__ = (
-        *(
-            "_announced",
-            "_clock",
-            "_failed",
-            "_in_a_row",
-            "_lock",
-            "_policy",
-            "_since",
-            "_told",
-            "_tried",
-            "_unchecked",
-        ),
+        "_announced",
+        "_clock",
+        "_failed",
+        "_in_a_row",
+        "_lock",
+        "_policy",
+        "_since",
+        "_told",
+        "_tried",
+        "_unchecked",
     )
 
     def __init__(self, policy: str, clock: Callable[[], float]) -> None:
@@ -72,16 +70,20 @@ class Outage:
         return self._in_a_row > 0
 
     def lets_ask(self) -> bool:
-        """Return whether a request may ask now; one that may not is counted."""
+        """Return whether somebody may ask now."""
         if self._in_a_row < FAILURES:
             return True
         with self._lock:
             now = self._clock()
             if 0 <= now - self._tried < PAUSE:  # else: also if the clock went back
-                self._unchecked += 1
                 return False
             self._tried = now
             return True
+
+    def note_unchecked(self) -> None:
+        """Count a request that the policy decides in place of the list."""
+        with self._lock:
+            self._unchecked += 1
 
     def note_failure(self, error_type: str) -> Sequence[Event]:
         """Count a question without an answer; return what is to be said."""
@@ -89,7 +91,6 @@ class Outage:
             now = self._clock()
             self._in_a_row += 1
             self._failed += 1
-            self._unchecked += 1
             self._tried = now
             if self._since is None:
                 self._since = now

@@ -338,17 +338,17 @@ async def test_a_list_that_fails_now_and_then_is_told_of_once_a_minute() -> None
     """However it flaps: one pair of lines a minute, and the numbers add up."""
     here = site(**policy("open", cache=0))
     await here.visit(log_in())
-    for _ in range(100):
+    for _ in range(40):
         watched(here).failure = dead()
         await here.read()
         watched(here).failure = None
         await here.read()
-        here.clock.advance(1.0)
+        here.clock.advance(2.5)
     pairs = told(here)
     assert pairs == ["revocation.unavailable", "revocation.recovered"] * 2
     here.clock.advance(QUIET)
     await here.read()
-    assert sum(line["failures"] for line in here.log.named("revocation.recovered")) == 100
+    assert sum(line["failures"] for line in here.log.named("revocation.recovered")) == 40
     assert len(told(here)) == 5
 
 
@@ -437,6 +437,11 @@ async def test_a_start_asks_and_says_so() -> None:
     revocations.failure = dead()
     async with stage.client.lifespan():
         assert [line["error_type"] for line in stage.log.named("revocation.unavailable")] == ["ConnectionError"]
+        revocations.failure = None
+        await stage.client.get("/")
+        await stage.client.get("/")
+        [line] = stage.log.named("revocation.recovered")
+        assert (line["failures"], line["unchecked"]) == (1, 0)
     assert revocations.closed == 1
 
 
