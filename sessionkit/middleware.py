@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from sessionkit.audit.log import Sink
     from sessionkit.keyring.keyring import Keyring
 
-__all__ = ["SessionMiddleware"]
+__all__ = ["SessionMiddleware", "session_of"]
 
 _MISSING = object()
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -243,7 +243,7 @@ class _Exchange:
         self._scope = scope
         self._received = received
         self._registry = registry
-        self._session = _session_of(received, middleware.clock)
+        self._session = session_of(received, middleware.clock)
         self._account = Account(middleware.service.trail, received, self._session)
         self._stored = received.payload if isinstance(received, Loaded | Migrated) else b"{}"
         self._outer = scope.get("session", _MISSING)
@@ -490,7 +490,13 @@ def _resolve(config: object) -> SessionConfig:
     )
 
 
-def _session_of(received: Received, clock: Callable[[], float]) -> Session:
+def session_of(received: Received, clock: Callable[[], float]) -> Session:
+    """Return what an application gets to see of what came.
+
+    Args:
+        received: the reply to ``Load``.
+        clock: returns Unix seconds.
+    """
     match received:
         case Loaded():
             info = SessionInfo(received.key.kid, received.size, len(received.names), received.deadline)
