@@ -104,7 +104,8 @@ class _Keeper:
         if "cookie" in request.headers:
             return
         for value in self.jar.header(str(request.url), self._clock(), method=request.method):
-            request.headers.update({b"cookie": value})
+            request.headers.encoding = "latin-1"  # octets are what they are
+            request.headers["cookie"] = value.decode("latin-1")
 
     def receive(self, response: Any) -> None:
         """Store what a response sets, and have the client's own jar, which has done so too, forget it."""

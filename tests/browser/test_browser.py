@@ -19,7 +19,7 @@ from sessionkit.keyring.key import Key
 from sessionkit.middleware import SessionMiddleware
 from sessionkit.testing import CookieJar
 from tests.browser.chromium import Chromium
-from tests.browser.serving import SERVERS, Certificate, serving
+from tests.browser.serving import Certificate, serving
 from tests.browser.shop import Heard, Shop, live, portal
 from tests.keyring.rings import A, B, text, write
 from tests.middleware.apps import noise, ring
@@ -37,7 +37,7 @@ SIZES = {1: 500, 2: 4_000, 6: 16_000}
 
 HARDENED: dict[str, Any] = {"key": "__Host-shop", "secure": True}
 
-BOTH_SERVERS = pytest.mark.parametrize("server", list(SERVERS))
+BOTH_SERVERS = pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_logout_clears_everything(browser: Context, certificate: Certificate, se
         assert "session.destroyed" in shop.heard.names()
 
 
-@BOTH_SERVERS
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn-http1"])
 def test_a_websocket_counts_in_the_session(browser: Context, certificate: Certificate, server: str) -> None:
     """A browser keeps the cookie of a websocket's handshake, and shows it at the next one and on the next page."""
     with opened(server, certificate, **HARDENED) as shop:
