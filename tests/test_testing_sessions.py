@@ -346,6 +346,8 @@ def test_the_clients_own_jar_stays_empty() -> None:
         client.cookies.clear()
         jar = CookieJar(trust_loopback=True)
         assert strict_cookies(client, jar) is jar
+        with pytest.raises(ConfigurationError, match=r"Use the one that it was given first"):
+            strict_cookies(client)
         assert client.get("/read").status_code == 200
         client.cookies.set("mine", "1")
         with pytest.raises(ConfigurationError, match=r"the client's own jar holds cookies"):

@@ -58,8 +58,12 @@ def strict_cookies(
         clock: returns Unix seconds; give the application's.
 
     Raises:
-        ConfigurationError: if the client's own jar holds cookies, here or at a later request.
+        ConfigurationError: if it has one already, or if its own jar holds cookies, here or at a later request.
     """
+    if strict_jar_of(client) is not None:
+        raise ConfigurationError(
+            "jar", "is the second strict one of this client", "Use the one that it was given first."
+        )
     keeper = _Keeper(client, CookieJar() if jar is None else jar, clock)
     keeper.refuse_others()
     asynchronous = iscoroutinefunction(client.send)

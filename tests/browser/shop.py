@@ -105,8 +105,8 @@ class Shop:
         if scope["type"] == "websocket":
             await _count_sockets(session, receive, send)
             return
-        form = scope["query_string"] or await _body(receive)
-        given = {name: values[0] for name, values in parse_qs(form.decode()).items()}
+        body = await _body(receive)
+        given = {name: values[0] for name, values in parse_qs((scope["query_string"] or body).decode()).items()}
         match scope["path"]:
             case "/embedded":
                 session["visits"] = session.get("visits", 0) + 1

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import math
 import time
+from bisect import bisect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from sessionkit.config import AuditConfig, SessionConfig
+from sessionkit.exceptions import SessionTooLargeError
 from sessionkit.keyring.key import Key
 from sessionkit.middleware import SessionMiddleware
-from sessionkit.testing import CookieJar
+from sessionkit.testing import CookieJar, Sessions
 from tests.browser.chromium import Chromium
 from tests.browser.serving import Certificate, serving
 from tests.browser.shop import Heard, Shop, live, portal
@@ -70,13 +72,18 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened(
-    server: str, certificate: Certificate | None, keyring: Keyring | Path | None = None, **settings: Any
+    server: str,
+    certificate: Certificate | None,
+    keyring: Keyring | Path | None = None,
+    *,
+    embedded: int = 0,
+    **settings: Any,
 ) -> Iterator[Opened]:
-    """Open a shop."""
+    """Open a shop; other sites' pages embed one of its, with a session of so many octets of text."""
     app, heard = Shop(), Heard()
     config = SessionConfig(audit=AuditConfig(level="debug"), **settings)
     shop = SessionMiddleware(app, ring() if keyring is None else keyring, config, logger=heard)
-    with serving(server, portal(shop), certificate) as port:
+    with serving(server, portal(shop, embedded), certificate) as port:
         scheme = "http" if certificate is None else "https"
         yield Opened(app, heard, f"{scheme}://shop.test:{port}/")
     assert heard.names().isdisjoint({"session.rejected", "session.write_lost", "session.save_failed"})
@@ -177,9 +184,22 @@ def test_a_secure_cookie_is_not_kept_without_tls(browser: Context) -> None:
 
 
 def test_embedded_sessions_are_kept_apart(browser: Context, certificate: Certificate) -> None:
-    """A shop inside pages of two sites has a session in each, with ``Partitioned``, and a third one at the top."""
+    """A shop inside pages of two sites has a session in each, with ``Partitioned``, and a third one at the top.
+
+    The embedded ones are as large as sessionkit lets them become: the octets that a browser keeps in one partition.
+    """
     settings = HARDENED | {"samesite": "none", "partitioned": True}
-    with opened("uvicorn", certificate, **settings) as shop:
+    sessions = Sessions(ring(), SessionConfig(**settings))
+
+    def is_too_large(octets: int) -> bool:
+        try:
+            sessions.header({"visits": 1, "notes": noise(octets)})
+        except SessionTooLargeError:
+            return True
+        return False
+
+    largest = bisect(range(10_000), False, key=is_too_large) - 1
+    with opened("uvicorn", certificate, embedded=largest, **settings) as shop:
         tab = browser.tab()
         for site, visits in (("portal", 1), ("portal", 2), ("magazine", 1), ("portal", 3)):
             tab.goto(shop.url.replace("shop", site))
@@ -187,8 +207,12 @@ def test_embedded_sessions_are_kept_apart(browser: Context, certificate: Certifi
         tab.goto(shop.url)
         assert "visits" not in shown(tab)
         put(tab, SIZES[1])
-        held = [(cookie["name"], cookie["partitionKey"]["topLevelSite"]) for cookie in browser.cookies()]
-        assert held == [("__Host-shop", f"https://{site}.test") for site in ("magazine", "portal", "shop")]
+        held: dict[str, list[int]] = {}
+        for cookie in browser.cookies():
+            held.setdefault(cookie["partitionKey"]["topLevelSite"], []).append(cookie["size"])
+        cookies = {"https://magazine.test": 3, "https://portal.test": 3, "https://shop.test": 1}
+        assert {site: len(sizes) for site, sizes in held.items()} == cookies
+        assert 10_235 < sum(held["https://portal.test"]) <= 10_240
 
 
 @BOTH_SERVERS
