@@ -107,7 +107,7 @@ class _Uvicorn:
             log_config=None,
             access_log=False,
             h11_max_incomplete_event_size=HEADERS,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=0,  # browsers take their time to agree to the end of a connection
             **tls,
         )
         self._server = uvicorn.Server(settings)
