@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-from tests.middleware.conftest import _same_nonces as _same_nonces
+from tests.middleware.conftest import _same_nonces
+
+__all__ = ["_same_nonces"]
