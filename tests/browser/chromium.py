@@ -97,7 +97,7 @@ class Chromium:
             os.close(theirs_in)
             os.close(theirs_out)
         try:
-            self.version: str = self.call("Browser.getVersion")["product"]
+            self.call("Browser.getVersion")  # answered as soon as it is up
         except BaseException:
             self._end()
             raise
@@ -284,10 +284,6 @@ class Tab:
             told = answer["exceptionDetails"]
             raise BrowserFailed(told.get("exception", {}).get("description", told["text"]))
         return answer["result"].get("value")
-
-    def close(self) -> None:
-        """Close it."""
-        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._browser.call(method, self._session, **parameters)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sessionkit import Session, SessionMiddleware
     from sessionkit.asgi import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Heard", "Shop", "live", "portal"]
+__all__ = ["Heard", "Shop", "live", "page", "portal"]
 
 PATIENCE = 30.0
 """Seconds to wait for something at most."""
@@ -79,12 +79,10 @@ class Shop:
 
     Attributes:
         arrived: names of the writers that are held at the gate, as they arrive.
-        fields: values of the Cookie fields of the last request.
     """
 
     def __init__(self) -> None:
         self.arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.fields: list[bytes] = []
         self._gates: dict[str, threading.Event] = {}
 
     def hold(self, *names: str) -> None:
@@ -101,7 +99,6 @@ class Shop:
             await live(receive, send)
             return
         session: Session = scope["session"]
-        self.fields = [value for name, value in scope["headers"] if name == b"cookie"]
         if scope["type"] == "websocket":
             await _count_sockets(session, receive, send)
             return
@@ -111,15 +108,15 @@ class Shop:
             case "/embedded":
                 session["visits"] = session.get("visits", 0) + 1
                 session["notes"] = noise(int(given["octets"]))
-                await _page(send, EMBEDDED.format(told=json.dumps(session["visits"])))
+                await page(send, EMBEDDED.format(told=json.dumps(session["visits"])))
             case "/":
-                await _page(send, PAGE.format(told=json.dumps({"id": session.id, **session})))
+                await page(send, PAGE.format(told=json.dumps({"id": session.id, **session})))
             case "/held":
                 self.arrived.put(given["name"])
                 await to_thread.run_sync(self._gates[given["name"]].wait, PATIENCE)
                 session["last"] = given["name"]
                 session["notes"] = noise(int(given["octets"]))
-                await _page(send, "done")
+                await page(send, "done")
             case path:
                 _act(path, session, given)
                 # As forms are answered, so that a reload repeats nothing: the cookies come with a redirect.
@@ -164,7 +161,8 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-async def _page(send: Send, text: str) -> None:
+async def page(send: Send, text: str) -> None:
+    """Answer with a page."""
     await _answer(send, 200, [(b"content-type", b"text/html; charset=utf-8")], text.encode())
 
 
@@ -188,6 +186,6 @@ def portal(shop: SessionMiddleware, octets: int = 0) -> ASGIApp:
         if scope["type"] != "http" or name == "shop.test":
             await shop(scope, receive, send)
             return
-        await _page(send, EMBEDDING.format(shop=f"shop.test:{port}", octets=octets))
+        await page(send, EMBEDDING.format(shop=f"shop.test:{port}", octets=octets))
 
     return app

@@ -22,7 +22,7 @@ from sessionkit.middleware import SessionMiddleware
 from sessionkit.testing import CookieJar, Sessions
 from tests.browser.chromium import Chromium
 from tests.browser.serving import Certificate, serving
-from tests.browser.shop import Heard, Shop, live, portal
+from tests.browser.shop import Heard, Shop, live, page, portal
 from tests.keyring.rings import A, B, text, write
 from tests.middleware.apps import noise, ring
 
@@ -367,8 +367,13 @@ FIELDS: list[bytes | tuple[bytes, ...]] = [
 """``Set-Cookie`` fields of one response of ``https://www.shop.test/cart/items``."""
 
 
+LEADING = """<!doctype html><meta charset="utf-8"><title>portal</title><link rel="icon" href="data:,">
+<a href="{url}">a link</a> <form method="post" action="{url}"><button>a form</button></form>
+"""
+
+
 class Setter:
-    """Sets the cookies it is told to, and keeps what comes back."""
+    """Sets the cookies it is told to, and keeps what comes back; another host's page leads to it."""
 
     def __init__(self) -> None:
         self.fields: tuple[bytes, ...] = ()
@@ -380,6 +385,10 @@ class Setter:
             await live(receive, send)
             return
         headers = [(b"content-length", b"0")]
+        host = dict(scope["headers"])[b"host"].decode()
+        if scope["path"] == "/other":
+            await page(send, LEADING.format(url=f"https://{host.replace('portal', 'www.shop')}/cart/items"))
+            return
         if scope["path"] == "/cart/items":
             self.came = [value for name, value in scope["headers"] if name == b"cookie"]
             headers += [(b"set-cookie", field) for field in self.fields]
@@ -436,3 +445,31 @@ def test_the_strict_jar_keeps_what_a_browser_keeps(browser: Context, certificate
             assert tab.run("fetch('/cart/items').then(response => response.status)") == 200
             assert jar.header(url, now) == setter.came, case
             browser.clear()
+
+
+def test_the_strict_jar_sends_what_a_browser_sends(browser: Context, certificate: Certificate) -> None:
+    """A link and a form on another site's page take along the same cookies from jar and browser.
+
+    What is embedded there is told above: this browser blocks all cookies of third parties but partitioned ones.
+    """
+    setter = Setter()
+    with serving("uvicorn", setter, certificate) as port:
+        url = f"https://www.shop.test:{port}/cart/items"
+        tab = browser.tab()
+        tab.goto(url)
+        setter.fields = (
+            b"strict=1; SameSite=Strict; Secure",
+            b"lax=2; SameSite=Lax; Secure",
+            b"none=3; SameSite=None; Secure",
+            b"apart=4; SameSite=None; Secure; Partitioned",
+        )
+        tab.run("fetch('/cart/items').then(response => response.status)")
+        jar, now = CookieJar(), time.time()
+        jar.store([(b"set-cookie", field) for field in setter.fields], url, now)
+        setter.fields = ()
+        for selector, method in (("a", "GET"), ("button", "POST")):
+            tab.goto(f"https://portal.test:{port}/other")
+            tab.click(selector)
+            assert jar.header(url, now, same_site=False, method=method) == setter.came, method
+        tab.goto(url)
+        assert jar.header(url, now) == setter.came
