@@ -45,7 +45,8 @@ class Sessions:
     """Reads and writes the sessions in a client's cookies, under a ring and a configuration.
 
     A client is an ``AsgiClient``, any client of httpx (the test clients of Starlette, FastAPI and Litestar are), or a
-    jar alone: this package's or Python's own.
+    jar alone: this package's or Python's own. The latter, which clients of httpx have unless given a strict one, goes
+    by the machine's clock, whatever the application's.
 
     Args:
         keyring: the application's.
@@ -118,7 +119,7 @@ class Sessions:
         raise ConfigurationError(
             "cookies",
             f"those of this session are not kept, or do not go to {held.url}{told}",
-            "Look at secure, domain, path and name of the cookie: a Secure one, for one, wants a base_url of https.",
+            "Look at secure, domain, path and name of the cookie: a Secure one wants a base_url of https.",
         )
 
     # --- by the backend -----------------------------------------------------------------------------------------------
