@@ -116,10 +116,8 @@ class Chromium:
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)  # its helpers too, which end by themselves otherwise
             self._process.wait()
-        with suppress(ProcessLookupError):  # helpers it may have left behind
-            os.killpg(self._process.pid, signal.SIGKILL)
 
     def context(self) -> Context:
         """Return a new browser profile without cookies."""
