@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from sessionkit.keyring.keyring import Keyring
     from sessionkit.session import Record
 
-__all__ = ["SessionMiddleware"]
+__all__ = ["SessionMiddleware", "session_of"]
 
 _MISSING = object()
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -259,7 +259,7 @@ class _Exchange:
         self._send = send
         self._received = received
         self._registry = registry
-        session = self._session = _session_of(received, middleware.clock)
+        session = self._session = session_of(received, middleware.clock)
         self._outer = outer = scope.get("session", _MISSING)
         if outer is not _MISSING and not isinstance(outer, Session):
             self._others = True
@@ -531,7 +531,13 @@ def _resolve(config: object) -> SessionConfig:
     )
 
 
-def _session_of(received: Received, clock: Callable[[], float]) -> Session:
+def session_of(received: Received, clock: Callable[[], float]) -> Session:
+    """Return what an application gets to see of what came.
+
+    Args:
+        received: the reply to ``Load``.
+        clock: returns Unix seconds.
+    """
     if received is ABSENT:
         return Session(clock=clock)
     match received:
