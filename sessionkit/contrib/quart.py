@@ -1,0 +1,233 @@
+"""Quart: a session interface, so that ``quart.session`` is ours.
+
+::
+
+    app = Quart(__name__)
+    SessionInterface(app, "config/keyring.yaml")
+
+Rules of this file:
+
+* Quart's ways in and out (the ``session`` proxy, ``permanent``, ``modified``, ``new``, ``flash``, websockets, the test
+  client) lead to the one middleware of this package, which is put around ``app.asgi_app``; nothing of it is done again
+  here. It knows the moment a websocket is accepted, which a session interface is not told.
+* The object behind the proxy is the middleware's own: nothing is copied to and fro.
+* The cookie is what the application's configuration says (``SESSION_COOKIE_SECURE`` …): who moves in loses no setting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sessionkit.backend.backend import SCOPE_KEY, SessionBackend, system_clock
+from sessionkit.config import SessionConfig
+from sessionkit.contrib import extra
+from sessionkit.exceptions import ConfigurationError
+from sessionkit.keyring.reloader import watch_folder
+from sessionkit.middleware import SessionMiddleware
+from sessionkit.session import Session
+from sessionkit.yamlfile import discreet
+
+with extra("quart"):
+    from quart.sessions import NullSession, SessionMixin
+    from quart.sessions import SessionInterface as QuartSessionInterface
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from os import PathLike
+    from pathlib import Path
+
+    from quart import Quart, Response
+    from quart.wrappers import BaseRequestWebsocket
+    from werkzeug.wrappers import Response as WerkzeugResponse
+
+    from sessionkit.asgi import Receive, Scope, Send
+    from sessionkit.audit.log import Sink
+    from sessionkit.keyring.keyring import Keyring
+
+__all__ = ["QuartSession", "SessionInterface"]
+
+_INSIDE = "sessionkit.quart"
+"""Set in scopes that went through the middleware: without a session there, the connection is to have none."""
+
+_PERMANENT = "_permanent"
+"""Where Flask's and Quart's own sessions say that they are permanent."""
+
+
+class QuartSession(Session):
+    """The session, with what Quart's own say of themselves beside."""
+
+    __slots__ = ()
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the cookie has a Max-Age, where the configuration does not give one to all: it is ``remember``."""
+        return self.remember
+
+    @permanent.setter
+    def permanent(self, permanent: bool) -> None:
+        if bool(permanent) is not self.remember:
+            self.remember = bool(permanent)
+
+    @property
+    def new(self) -> bool:
+        """Whether no session came with the request."""
+        return self.record is None
+
+
+SessionMixin.register(QuartSession)  # its attributes have no place beside a dict's slots, and are here already
+
+
+class _Apart(QuartSession):
+    """A session of a context that no request made, as tests have them.
+
+    Attributes:
+        scope: what its cookies came in.
+    """
+
+    __slots__ = ("scope",)
+
+    scope: dict[str, Any]
+
+
+class _NoSession(NullSession):
+    """Stands where a connection is to have no session: reads as an empty one, takes nothing."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise ConfigurationError(
+            "session",
+            "is written on a connection that has none",
+            "Drop its path from exclude, its kind from what scopes leaves out, or its skip_session.",
+        )
+
+    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _refuse
+
+
+class SessionInterface(QuartSessionInterface):
+    """Gives an application its sessions: takes the place of its ``session_interface``, and goes around its ``asgi_app``.
+
+    Args:
+        app: the application, configured as far as its cookie is concerned.
+        keyring: a ``Keyring``, the path of a keyring file (which is also watched), or one secret of 16, 24 or 32
+            octets. Without one, the file that the configuration names.
+        config: a ``SessionConfig``, or the path of a YAML file with the settings, instead of the application's own.
+        clock: returns Unix seconds; for tests.
+        logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
+        in_place: let an idle actor serve in the task of the request.
+        watch: yields when the keyring file may have changed; for tests.
+        settings: fields of ``SessionConfig`` beside, or instead of, what the application's configuration says.
+
+    Attributes:
+        sessions: the middleware around the application.
+
+    Raises:
+        ConfigurationError: if keyring or settings cannot be used.
+    """
+
+    null_session_class = _NoSession
+
+    @discreet
+    def __init__(
+        self,
+        app: Quart,
+        keyring: Keyring | str | PathLike[str] | bytes | None = None,
+        config: SessionConfig | str | PathLike[str] | None = None,
+        *,
+        clock: Callable[[], float] = system_clock,
+        logger: Sink | None = None,
+        in_place: bool = True,
+        watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
+        **settings: Any,
+    ) -> None:
+        if settings and config is not None:
+            raise ConfigurationError(
+                "config", "is given together with single settings", "Pass a configuration, or settings by name."
+            )
+        inner: Any = app.asgi_app  # its types of scopes and messages are narrower than ASGI's
+
+        async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[_INSIDE] = True
+            await inner(scope, receive, send)
+
+        self.sessions = SessionMiddleware(
+            inside,
+            keyring,
+            _settings(app, settings) if config is None else config,
+            clock=clock,
+            logger=logger,
+            in_place=in_place,
+            watch=watch,
+        )
+        app.asgi_app = self.sessions  # type: ignore[method-assign,assignment]  # Quart's documented way
+        app.session_interface = self
+
+    def __repr__(self) -> str:
+        """Show the service."""
+        return f"<SessionInterface {self.sessions.service!r}>"
+
+    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> Any:  # noqa: ARG002 - Quart hands it over
+        """Return the session of a connection, or ``None`` if it is to have none."""
+        scope: Any = request.scope
+        session = scope.get("session")
+        if not isinstance(session, Session):
+            return None if scope.get(_INSIDE) else await self._apart(scope)
+        # The middleware's own object, which it compares and stores, told to answer for what Quart asks as well.
+        session.__class__ = QuartSession
+        if dict.__contains__(session, _PERMANENT):  # taken over from Flask or Quart
+            session.remember = bool(session.pop(_PERMANENT))
+        return session
+
+    async def save_session(
+        self,
+        app: Quart,  # noqa: ARG002 - Quart hands it over
+        session: Any,
+        response: Response | WerkzeugResponse | None,
+    ) -> None:
+        """Put the session of a test's context into a response; those of requests are the middleware's to save.
+
+        Raises:
+            SerializationError: if a value cannot be stored.
+            SessionTooLargeError: if it needs more cookies than allowed.
+        """
+        if response is None or not isinstance(session, _Apart) or not session.modified:
+            return
+        made: dict[str, Any] = {}
+        await self._core().store_in_message(dict(session), made, session.scope)
+        for _, value in made["headers"]:
+            response.headers.add("set-cookie", value.decode("ascii"))
+
+    def _core(self) -> SessionBackend:
+        """Return this package's own backend, under the ring now in force."""
+        service = self.sessions.service
+        return SessionBackend(service.config, service.keyring, clock=self.sessions.clock)
+
+    async def _apart(self, connection: Scope) -> _Apart:
+        """Return the session of a context that the middleware knows nothing of."""
+        core, name = self._core(), self.sessions.key
+        scope: dict[str, Any] = {"headers": list(connection.get("headers") or ())}
+        core.get_session_id(scope)  # puts a session there that knows its record
+        record = scope[SCOPE_KEY][name].record
+        session = _Apart(await core.load_from_connection(scope), record=record, clock=self.sessions.clock)
+        session.scope = scope
+        scope[SCOPE_KEY][name] = session
+        return session
+
+
+def _settings(app: Quart, settings: dict[str, Any]) -> SessionConfig:
+    """Return what an application's configuration says of its session's cookie, with single settings beside.
+
+    Raises:
+        ConfigurationError: if one cannot be used.
+    """
+    own = app.config
+    said = {
+        "key": own["SESSION_COOKIE_NAME"],
+        "max_age": app.permanent_session_lifetime,
+        "path": own["SESSION_COOKIE_PATH"] or own["APPLICATION_ROOT"],
+        "domain": own["SESSION_COOKIE_DOMAIN"] or None,
+        "secure": own["SESSION_COOKIE_SECURE"],
+        "httponly": own["SESSION_COOKIE_HTTPONLY"],
+        "samesite": (own["SESSION_COOKIE_SAMESITE"] or "lax").lower(),  # what browsers take its absence for
+        "partitioned": own["SESSION_COOKIE_PARTITIONED"],
+        "persistent": False,  # those that are permanent alone
+    }
+    return SessionConfig(**(said | settings))
