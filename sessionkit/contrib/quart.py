@@ -103,7 +103,7 @@ class _NoSession(NullSession):
 
 
 class SessionInterface(QuartSessionInterface):
-    """Gives an application its sessions: takes the place of its ``session_interface``, and goes around its ``asgi_app``.
+    """Gives an application its sessions: its ``session_interface`` from now on, and around its ``asgi_app``.
 
     Args:
         app: the application, configured as far as its cookie is concerned.
@@ -158,7 +158,7 @@ class SessionInterface(QuartSessionInterface):
             watch=watch,
         )
         app.asgi_app = self.sessions  # type: ignore[method-assign,assignment]  # Quart's documented way
-        app.session_interface = self
+        app.session_interface = self  # type: ignore[assignment]  # typed as the one it has by default
 
     def __repr__(self) -> str:
         """Show the service."""

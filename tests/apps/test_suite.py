@@ -1,7 +1,7 @@
 """One suite for every framework: what a browser sees is the same whichever of them serves it.
 
-``AsgiClient`` keeps cookies as strictly as browsers do. Every application runs on asyncio, and on trio where its framework
-does.
+``AsgiClient`` keeps cookies as strictly as browsers do. Every application runs on asyncio, and on trio where its
+framework does.
 """
 
 from __future__ import annotations
