@@ -15,7 +15,7 @@ import pytest
 from sessionkit.config import SessionConfig
 from sessionkit.keyring.key import KeyState
 from sessionkit.testing import AsgiClient, FixedClock
-from tests.apps import fastapi_app, litestar_app, quart_app, raw_app, starlette_app
+from tests.apps import django_app, fastapi_app, litestar_app, quart_app, raw_app, starlette_app
 from tests.middleware.apps import Log, key, ring
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ APPLICATIONS: dict[str, Any] = {
     "fastapi": fastapi_app.application,
     "litestar": litestar_app.application,
     "quart": quart_app.application,
+    "django": django_app.application,
 }
-ASYNCIO_ALONE = frozenset({"quart"})
+ASYNCIO_ALONE = frozenset({"quart", "django"})
 """Frameworks that are written for asyncio."""
 
-ANSWERS_ERRORS = frozenset({"litestar", "quart"})
+ANSWERS_ERRORS = frozenset({"litestar", "quart", "django"})
 """Frameworks that turn an exception into a response inside the middleware."""
 
 CONFIG = SessionConfig(exclude="/health")
