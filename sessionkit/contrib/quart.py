@@ -10,7 +10,7 @@ Rules of this file:
 * Quart's ways in and out (the ``session`` proxy, ``permanent``, ``modified``, ``new``, ``flash``, websockets, the test
   client) lead to the one middleware of this package, which is put around ``app.asgi_app``; nothing of it is done again
   here. It knows the moment a websocket is accepted, which a session interface is not told.
-* The object behind the proxy is the middleware's own: nothing is copied to and fro.
+* What stands behind the proxy holds nothing of its own: each read and each write is one of the middleware's session.
 * The cookie is what the application's configuration says (``SESSION_COOKIE_SECURE`` …): who moves in loses no setting.
 """
 
@@ -32,7 +32,7 @@ with extra("quart"):
     from quart.sessions import SessionInterface as QuartSessionInterface
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from os import PathLike
     from pathlib import Path
 
@@ -53,40 +53,87 @@ _PERMANENT = "_permanent"
 """Where Flask's and Quart's own sessions say that they are permanent."""
 
 
-class QuartSession(Session):
-    """The session, with what Quart's own say of themselves beside."""
+class QuartSession(SessionMixin):
+    """The session as Quart knows sessions, over one of ours; whatever else that one can do, it can do too.
 
-    __slots__ = ()
+    Quart 0.23 sets ``accessed`` on every response, also of pages that never looked at their session. It is kept here,
+    and read by nobody: ours knows better whether it was looked at, and so whether the response depends on it.
+
+    Args:
+        ours: the session.
+        scope: what its cookies came in, if no request brought it.
+    """
+
+    def __init__(self, ours: Session, scope: dict[str, Any] | None = None) -> None:
+        self.ours = ours
+        self.scope = scope
+        self.accessed = False
+
+    def __getitem__(self, key: str) -> Any:
+        """Read."""
+        return self.ours[key]
+
+    def __contains__(self, key: object) -> bool:
+        """Read."""
+        return key in self.ours
+
+    def __iter__(self) -> Iterator[str]:
+        """Read."""
+        return iter(self.ours)
+
+    def __len__(self) -> int:
+        """Read."""
+        return len(self.ours)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Write."""
+        self.ours[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        """Write."""
+        del self.ours[key]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what our session alone has: ``id``, ``regenerate``, ``destroy`` and so on."""
+        return getattr(self.ours, name)
+
+    def __repr__(self) -> str:
+        """Show how many keys there are, nothing of them."""
+        return f"<QuartSession {self.ours!r}>"
+
+    @property
+    def modified(self) -> bool:
+        """Whether it was written to; what is *saved* is decided by comparing values."""
+        return self.ours.modified
+
+    @modified.setter
+    def modified(self, modified: bool) -> None:
+        if modified:
+            self.ours.mark_modified()
+
+    @property
+    def remember(self) -> bool:
+        """Whether the cookie has a Max-Age, where the configuration does not give one to all."""
+        return self.ours.remember
+
+    @remember.setter
+    def remember(self, remember: bool) -> None:
+        if remember is not self.ours.remember:
+            self.ours.remember = remember
 
     @property
     def permanent(self) -> bool:
-        """Whether the cookie has a Max-Age, where the configuration does not give one to all: it is ``remember``."""
+        """Quart's word for ``remember``."""
         return self.remember
 
     @permanent.setter
     def permanent(self, permanent: bool) -> None:
-        if bool(permanent) is not self.remember:
-            self.remember = bool(permanent)
+        self.remember = bool(permanent)
 
     @property
-    def new(self) -> bool:
+    def new(self) -> bool:  # type: ignore[override]  # a plain attribute there
         """Whether no session came with the request."""
-        return self.record is None
-
-
-SessionMixin.register(QuartSession)  # its attributes have no place beside a dict's slots, and are here already
-
-
-class _Apart(QuartSession):
-    """A session of a context that no request made, as tests have them.
-
-    Attributes:
-        scope: what its cookies came in.
-    """
-
-    __slots__ = ("scope",)
-
-    scope: dict[str, Any]
+        return self.ours.record is None
 
 
 class _NoSession(NullSession):
@@ -167,13 +214,12 @@ class SessionInterface(QuartSessionInterface):
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> Any:  # noqa: ARG002 - Quart hands it over
         """Return the session of a connection, or ``None`` if it is to have none."""
         scope: Any = request.scope
-        session = scope.get("session")
-        if not isinstance(session, Session):
+        ours = scope.get("session")
+        if not isinstance(ours, Session):
             return None if scope.get(_INSIDE) else await self._apart(scope)
-        # The middleware's own object, which it compares and stores, told to answer for what Quart asks as well.
-        session.__class__ = QuartSession
-        if dict.__contains__(session, _PERMANENT):  # taken over from Flask or Quart
-            session.remember = bool(session.pop(_PERMANENT))
+        session = QuartSession(ours)
+        if dict.__contains__(ours, _PERMANENT):  # taken over from Flask or Quart
+            session.permanent = ours.pop(_PERMANENT)
         return session
 
     async def save_session(
@@ -188,10 +234,10 @@ class SessionInterface(QuartSessionInterface):
             SerializationError: if a value cannot be stored.
             SessionTooLargeError: if it needs more cookies than allowed.
         """
-        if response is None or not isinstance(session, _Apart) or not session.modified:
+        if response is None or session.scope is None or not session.modified:
             return
         made: dict[str, Any] = {}
-        await self._core().store_in_message(dict(session), made, session.scope)
+        await self._core().store_in_message(session.ours, made, session.scope)
         for _, value in made["headers"]:
             response.headers.add("set-cookie", value.decode("ascii"))
 
@@ -200,16 +246,14 @@ class SessionInterface(QuartSessionInterface):
         service = self.sessions.service
         return SessionBackend(service.config, service.keyring, clock=self.sessions.clock)
 
-    async def _apart(self, connection: Scope) -> _Apart:
-        """Return the session of a context that the middleware knows nothing of."""
-        core, name = self._core(), self.sessions.key
+    async def _apart(self, connection: Scope) -> QuartSession:
+        """Return the session of a context that no request made, as Quart's test client makes them."""
+        core = self._core()
         scope: dict[str, Any] = {"headers": list(connection.get("headers") or ())}
         core.get_session_id(scope)  # puts a session there that knows its record
-        record = scope[SCOPE_KEY][name].record
-        session = _Apart(await core.load_from_connection(scope), record=record, clock=self.sessions.clock)
-        session.scope = scope
-        scope[SCOPE_KEY][name] = session
-        return session
+        ours: Session = scope[SCOPE_KEY][self.sessions.key]
+        dict.update(ours, await core.load_from_connection(scope))
+        return QuartSession(ours, scope)
 
 
 def _settings(app: Quart, settings: dict[str, Any]) -> SessionConfig:
