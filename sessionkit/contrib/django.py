@@ -45,7 +45,6 @@ with extra("django"):
     from django.core import asgi
     from django.core.signals import setting_changed
     from django.http import HttpResponse
-    from django.utils import timezone
     from django.utils.cache import patch_vary_headers
 
 if TYPE_CHECKING:
@@ -319,8 +318,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
     def _refuse_later(self, value: float | datetime | timedelta | None) -> None:
         if value is None:
             return
-        ahead = value - timezone.now() if isinstance(value, datetime) else value
-        seconds = ahead.total_seconds() if isinstance(ahead, timedelta) else ahead
+        if isinstance(value, datetime):
+            seconds = value.timestamp() - sessions().clock()
+        else:
+            seconds = value.total_seconds() if isinstance(value, timedelta) else value
         limit = sessions().config.max_age
         if seconds > limit:
             raise ConfigurationError(
