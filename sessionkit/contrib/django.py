@@ -484,7 +484,8 @@ class _Exchange:
         scope: Scope | None = getattr(self._request, "scope", None)
         if scope is None:
             scope = _scope(self._request)
-        await self._middleware.around(self._view)(scope, _receive, self._take)
+        unasked: Any = None  # the request's body is Django's to read
+        await self._middleware.around(self._view)(scope, unasked, self._take)
         return self._response
 
     async def _view(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI application
@@ -555,11 +556,6 @@ def _set_cookie(response: HttpResponse, field: str) -> None:
     if isinstance(response.cookies.get(place), _Cookie):  # one of another library, cleared at its own path or domain
         place = f"{place} {cookie.get('domain', '')}{cookie.get('path', '')}"
     dict.__setitem__(response.cookies, place, cookie)
-
-
-async def _receive() -> ASGIMessage:
-    """Return that the request is over: its body is Django's to read."""
-    return {"type": "http.disconnect"}
 
 
 def _scope(request: HttpRequest) -> dict[str, Any]:

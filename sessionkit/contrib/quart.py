@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
-    from quart import Quart, Response
+    from quart import Quart
+    from quart.typing import ResponseTypes
     from quart.wrappers import BaseRequestWebsocket
-    from werkzeug.wrappers import Response as WerkzeugResponse
 
     from sessionkit.asgi import Receive, Scope, Send
     from sessionkit.audit.log import Sink
@@ -226,7 +226,7 @@ class SessionInterface(QuartSessionInterface):
         self,
         app: Quart,  # noqa: ARG002 - Quart hands it over
         session: Any,
-        response: Response | WerkzeugResponse | None,
+        response: ResponseTypes | None,
     ) -> None:
         """Put the session of a test's context into a response; those of requests are the middleware's to save.
 

@@ -120,4 +120,4 @@ def application(
         async def site(scope: Scope, receive: Receive, send: Send) -> None:
             await (ws if scope["type"] == "websocket" else pages)(scope, receive, send)
 
-        return around(site)
+        return around(site)  # shown

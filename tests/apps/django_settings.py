@@ -1,6 +1,6 @@
 """Settings of the Django project: what ``startproject`` writes, in short, and sessionkit in the place of Django's own.
 
-``SESSIONKIT`` comes from ``django_app.application``, so that each test has a keyring of its own.
+``django_app.application`` overrides ``SESSIONKIT``, so that each test has a keyring of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ ALLOWED_HOSTS = ["testserver"]
 ROOT_URLCONF = "tests.apps.django_app"
 USE_TZ = True
 
-SESSION_ENGINE = "sessionkit.contrib.django"
+SESSION_ENGINE = "sessionkit.contrib.django"  # shown
+SESSIONKIT = {"KEYRING": "config/keyring.yaml"}  # shown
 SESSION_COOKIE_NAME = "session"
 
 INSTALLED_APPS = [
@@ -21,7 +22,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
 ]
 MIDDLEWARE = [
-    "sessionkit.contrib.django.SessionMiddleware",
+    "sessionkit.contrib.django.SessionMiddleware",  # shown
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]

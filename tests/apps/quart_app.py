@@ -98,6 +98,6 @@ def application(keyring: Keyring | str = "config/keyring.yaml", **options: Any) 
         options: of ``SessionInterface``.
     """
     app = Quart(__name__)
-    SessionInterface(app, keyring, **options)
+    SessionInterface(app, keyring, **options)  # shown
     app.register_blueprint(pages)
     return app
