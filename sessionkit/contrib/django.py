@@ -38,6 +38,7 @@ from sessionkit.session import Session
 from sessionkit.yamlfile import discreet
 
 with extra("django"):
+    from asgiref.sync import async_to_sync, sync_to_async
     from django.conf import settings
     from django.contrib.auth.signals import user_logged_in
     from django.contrib.sessions.backends.base import SessionBase
@@ -116,6 +117,12 @@ def _made() -> ASGISessionMiddleware:
         "persistent": False,  # each session says so itself, see ``SessionStore.settle``
     }
     config = SessionConfig(**(said | {name.lower(): value for name, value in given.items()}))
+    if config.max_age < settings.SESSION_COOKIE_AGE:
+        raise ConfigurationError(
+            "SESSIONKIT['MAX_AGE']",
+            f"is {config.max_age} s, less than the {settings.SESSION_COOKIE_AGE} s of SESSION_COOKIE_AGE",
+            "Give the longest that any session may live, or lower SESSION_COOKIE_AGE.",
+        )
     return ASGISessionMiddleware(_nowhere, config=config, **options)
 
 
@@ -457,9 +464,14 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
             )
         self._sessions = sessions()
 
+    def __call__(self, request: HttpRequest) -> Any:
+        """Serve one request; also around a plain function, as tests make it."""
+        return self.__acall__(request) if self.async_mode else async_to_sync(self.__acall__)(request)
+
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         """Serve one request."""
-        return await _Exchange(self._sessions, self.SessionStore, self.get_response, request).run()
+        rest = self.get_response if self.async_mode else sync_to_async(self.get_response)
+        return await _Exchange(self._sessions, self.SessionStore, rest, request).run()
 
 
 class _Exchange:

@@ -63,6 +63,13 @@ def look(request: HttpRequest) -> HttpResponse:
     return HttpResponse(" ".join(sorted(request.session.keys())))
 
 
+def known(request: HttpRequest) -> HttpResponse:
+    """Know a visitor again by the session's key alone, as many projects do."""
+    if not request.session.session_key:
+        request.session.create()
+    return HttpResponse(request.session.session_key)
+
+
 def public(request: HttpRequest) -> HttpResponse:
     """Answer without a look at the session."""
     return HttpResponse("for all")
@@ -149,6 +156,7 @@ urlpatterns = [
         for view in (
             visit,
             look,
+            known,
             public,
             expiring,
             large,
@@ -260,6 +268,13 @@ def test_misspelt_entries_are_refused(project: Project) -> None:
     project(max_agee=60)
     with pytest.raises(ConfigurationError, match="max_agee"):
         get_asgi_application()
+
+
+def test_the_longest_life_is_not_the_shorter_one(project: Project) -> None:
+    """SESSION_COOKIE_AGE is not quietly cut short by an entry of ours."""
+    project(max_age=60)
+    with pytest.raises(ConfigurationError, match=r"SESSIONKIT\['MAX_AGE'\]: is 60 s, less than the 1209600 s"):
+        ours.sessions()
 
 
 def test_one_middleware_for_all_until_a_test_overrides_settings(project: Project) -> None:
@@ -426,6 +441,28 @@ async def test_djangos_asynchronous_client_too(project: Project) -> None:
     project()
     client = AsyncClient()
     assert [(await client.get("/visit")).content for _ in range(2)] == [b"1", b"2"]
+
+
+def test_a_session_made_for_its_key_is_kept(project: Project) -> None:
+    """An empty session is not stored, unless the application made it on purpose: then its key stays."""
+    project()
+    client = Client()
+    assert list(client.get("/look").cookies) == []
+    keys = [client.get("/known").content for _ in range(2)]
+    assert keys[0] == keys[1] != Client().get("/known").content
+
+
+def test_around_a_plain_function(project: Project) -> None:
+    """Tests that make a middleware by hand get a session on their request, and cookies on its response."""
+    project()
+    middleware = ours.SessionMiddleware(visit)
+    response = middleware(RequestFactory().get("/"))
+    assert (response.content, list(response.cookies)) == (b"1", ["session"])
+    request = RequestFactory().get("/")
+    middleware.process_request(request)
+    request.session["n"] = 1
+    request.session.save()
+    assert SessionStore(request.session.session_key).load() == {"n": 1}
 
 
 def test_headers_and_cookies_of_the_view_stay(project: Project) -> None:
