@@ -201,6 +201,15 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
 
     # --- the value ---
 
+    @property
+    def ours(self) -> Session:
+        """The session itself, for what Django's have no word for: ``require_recent_auth``, ``renew``, ``info`` …
+
+        Raises:
+            ConfigurationError: if the request is to have none.
+        """
+        return self._get_session()
+
     def _get_session(self, no_load: bool = False) -> Session:  # noqa: ARG002, FBT001, FBT002 - Django's signature
         if self._ours is None:
             if self._within:
@@ -430,7 +439,7 @@ def _signed_in(*, request: HttpRequest, **_: object) -> None:
     """Note a login: when it was, in a session whose absolute life begins with it."""
     store = getattr(request, "session", None)
     if isinstance(store, SessionStore):
-        store._session.regenerate(authenticated=True, reason="login")  # noqa: SLF001 - same file
+        store.ours.regenerate(authenticated=True, reason="login")
 
 
 user_logged_in.connect(_signed_in, dispatch_uid="sessionkit")

@@ -16,7 +16,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from sessionkit.backend.backend import SCOPE_KEY, SessionBackend, system_clock
 from sessionkit.config import SessionConfig
@@ -96,6 +96,10 @@ class QuartSession(SessionMixin):
     def __getattr__(self, name: str) -> Any:
         """Return what our session alone has: ``id``, ``regenerate``, ``destroy`` and so on."""
         return getattr(self.ours, name)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Copy and pickle as ours does: as a plain dict."""
+        return self.ours.__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         """Show how many keys there are, nothing of them."""

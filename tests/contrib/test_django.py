@@ -124,6 +124,11 @@ async def sign_in(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"{before} {request.session.session_key}")
 
 
+def fresh(request: HttpRequest) -> HttpResponse:
+    """Tell whether the login is less than a minute old."""
+    return HttpResponse(str(request.session.ours.require_recent_auth(60)))
+
+
 async def sign_out(request: HttpRequest) -> HttpResponse:
     """Log out by Django's own ``alogout``."""
     await alogout(request)
@@ -165,6 +170,7 @@ urlpatterns = [
             streamed,
             sign_in,
             sign_out,
+            fresh,
             me,
             say,
             opted_out,
@@ -665,6 +671,9 @@ async def test_djangos_own_login_and_logout(project: Project) -> None:
     assert before != after
     [told] = site.log.named("session.regenerated")
     assert told["reason"] == "login"
+    assert (await client.get("/fresh")).text == "True"
+    site.clock.advance(60)
+    assert (await client.get("/fresh")).text == "False"
     rotated = site.given(KEYRING=ring(key(1, KeyState.RETIRED), key(2)))
     with override_settings(SESSIONKIT=rotated):
         client.app = get_asgi_application()

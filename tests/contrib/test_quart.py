@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,7 @@ async def test_a_mapping_as_any_other() -> None:
     assert not held.modified
     held.modified = False
     assert not ours.modified
+    assert copy(held) == held.copy() == {"a": 1, "b": 2}
     assert held.pop("a") == 1
     del held["b"]
     assert (dict(ours), held.modified) == ({}, True)
