@@ -203,7 +203,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
 
     @property
     def ours(self) -> Session:
-        """The session itself, for what Django's have no word for: ``require_recent_auth``, ``renew``, ``info`` …
+        """The session itself, for what Django's have no word for: ``require_recent_auth``, ``renew``, ``info``.
 
         Raises:
             ConfigurationError: if the request is to have none.

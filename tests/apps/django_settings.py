@@ -9,6 +9,7 @@ SECRET_KEY = "for the tests alone, as all secrets in this folder"
 ALLOWED_HOSTS = ["testserver"]
 ROOT_URLCONF = "tests.apps.django_app"
 USE_TZ = True
+TIME_ZONE = "UTC"  # Django makes it the process's own
 
 SESSION_ENGINE = "sessionkit.contrib.django"  # shown
 SESSIONKIT = {"KEYRING": "config/keyring.yaml"}  # shown
