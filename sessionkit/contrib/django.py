@@ -161,7 +161,15 @@ def around(app: ASGIApp) -> ASGIApp:
     Raises:
         ConfigurationError: if a setting or the keyring cannot be used.
     """
-    hosted = sessions().around(app)
+    middleware = sessions()
+
+    async def beside(scope: Scope, receive: Receive, send: Send) -> None:
+        session = scope.get("session")
+        if isinstance(session, Session):
+            SessionStore.over(session).begin(middleware.clock())
+        await app(scope, receive, send)
+
+    hosted = middleware.around(beside)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await (app if scope["type"] == "http" else hosted)(scope, receive, send)
@@ -362,6 +370,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
             ends = session.record.issued + (expiry or self.get_session_cookie_age())
         if now >= ends:
             session.destroy("expired")
+            session.accessed = session.modified = False  # not by the application: a page for all stays one
 
     def settle(self, now: float) -> None:
         """Say whether the cookie outlives the browser, and extend the session's life where that is due.

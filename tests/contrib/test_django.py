@@ -541,13 +541,13 @@ def test_the_health_page_is_served(project: Project) -> None:
 
 @asyncio_alone
 async def test_websockets_beside_django_share_the_session(project: Project) -> None:
-    """What stands beside Django in one application, Channels say, finds the session in its scope."""
+    """What stands beside Django in one application, Channels say, finds the session in its scope, until it expires."""
     site = project()
 
     async def socket(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        await send({"type": "websocket.send", "text": str(scope["session"]["n"])})
+        await send({"type": "websocket.send", "text": str(scope["session"].get("n"))})
 
     pages = django_alone()
 
@@ -555,9 +555,11 @@ async def test_websockets_beside_django_share_the_session(project: Project) -> N
         await (socket if scope["type"] == "websocket" else pages)(scope, receive, send)
 
     client = AsgiClient(ours.around(both), clock=site.clock)
-    await client.get("/visit")
-    async with client.websocket("/") as opened:
-        assert await opened.receive_text() == "1"
+    await client.get("/expiring?at=60")
+    for wait, told in ((59, "1"), (1, "None")):
+        site.clock.advance(wait)
+        async with client.websocket("/") as opened:
+            assert await opened.receive_text() == told
 
 
 def test_sessions_of_djangos_signed_cookies_are_taken_over(project: Project) -> None:
@@ -611,6 +613,7 @@ def test_sessions_expire_when_they_say(at: str, project: Project) -> None:
     site.clock.advance(149)
     assert b"n" in client.get("/look").content
     site.clock.advance(151)
+    assert list(client.get("/public").cookies) == []
     response = client.get("/look")
     assert response.content == b""
     assert response.cookies["session"]["max-age"] == "0"
