@@ -414,9 +414,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
             self.create()
             return
         session = self._get_session()
-        middleware = sessions()
-        self.settle(middleware.clock())
-        values = _core(middleware).dump_data(dict(session), self._scope)
+        values = _core(sessions()).dump_data(dict(session), self._scope)
         if len(values) > 1:
             size = sum(map(len, values))
             raise SessionTooLargeError(size=size, limit=len(values[0]), chunks=len(values), max_chunks=1)

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from http.cookies import Morsel
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -477,7 +478,7 @@ def test_headers_and_cookies_of_the_view_stay(project: Project) -> None:
     response = Client().get("/own")
     assert response["Vary"] == "Accept-Language, Cookie"
     assert response["Cache-Control"] == "private"
-    assert response.cookies["mine"].value == "kept"
+    assert (type(response.cookies["mine"]), response.cookies["mine"].value) == (Morsel, "kept")
     assert response.cookies["session"].value != "not ours"
     assert len(site.log.named("session.cookie_conflict")) == 1
     assert "private, no-store" in Client().get("/visit")["Cache-Control"]
@@ -537,6 +538,8 @@ def test_the_health_page_is_served(project: Project) -> None:
     response = Client().get("/livez")
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
     assert (response.json()["status"], response["Cache-Control"]) == ("ok", "no-store")
+    refused = Client().post("/livez")
+    assert (refused.status_code, refused["Allow"], refused.has_header("Content-Type")) == (405, "GET, HEAD", False)
 
 
 @asyncio_alone

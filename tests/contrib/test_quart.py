@@ -169,6 +169,7 @@ async def test_a_mapping_as_any_other() -> None:
     held = QuartSession(ours)
     assert not ours.accessed
     assert ("a" in held, held.get("c"), len(held), sorted(held)) == (True, None, 2, ["a", "b"])
+    held.permanent = False
     assert not held.modified
     held.modified = False
     assert not ours.modified
@@ -278,3 +279,8 @@ async def test_a_transaction_that_writes_nothing_sets_nothing() -> None:
         assert dict(held) == {}
         assert held.new
     assert list(client.cookie_jar or ()) == []
+    await client.get("/")
+    before = [cookie.value for cookie in client.cookie_jar or ()]
+    async with client.session_transaction() as held:
+        assert held["n"] == 1
+    assert [cookie.value for cookie in client.cookie_jar or ()] == before != []
