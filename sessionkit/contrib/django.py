@@ -63,6 +63,8 @@ _EXPIRY = "_session_expiry"
 _KEPT_EMPTY = "_session_created"
 """Stands in a session that the application wants to have although it holds nothing: an empty one is not stored."""
 
+_DJANGOS_OWN = "django.contrib.sessions.middleware.SessionMiddleware"
+
 _OPTIONS = frozenset({"KEYRING", "CLOCK", "LOGGER", "IN_PLACE", "WATCH"})
 """Entries of ``SESSIONKIT`` that are arguments of the ASGI middleware; all others are fields of ``SessionConfig``."""
 
@@ -99,7 +101,19 @@ def sessions() -> ASGISessionMiddleware:
 
 @discreet
 def _made() -> ASGISessionMiddleware:
+    if _DJANGOS_OWN in settings.MIDDLEWARE:
+        raise ConfigurationError(
+            "MIDDLEWARE",
+            f"lists {_DJANGOS_OWN!r}, which knows one cookie and writes no audit log",
+            "Put 'sessionkit.contrib.django.SessionMiddleware' in its place.",
+        )
     given: dict[str, Any] = dict(getattr(settings, "SESSIONKIT", {}))
+    if "KEYRING" not in given:
+        raise ConfigurationError(
+            "SESSIONKIT['KEYRING']",
+            "is missing",
+            "Set SESSIONKIT = {'KEYRING': BASE_DIR / 'config/keyring.yaml'}; `sessionkit keyring init PATH` makes one.",
+        )
     for name, setting in _OF_DJANGO.items():
         if name in given:
             raise ConfigurationError(

@@ -302,6 +302,22 @@ def test_another_engine_is_refused(project: Project) -> None:
         Client().get("/visit")
 
 
+def test_djangos_own_middleware_is_refused(project: Project) -> None:
+    """The engine does not work in silence with a middleware that would cut its sessions to one cookie."""
+    project(MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"])
+    with pytest.raises(ConfigurationError, match=r"Put 'sessionkit\.contrib\.django\.SessionMiddleware' in its place"):
+        Client().get("/visit")
+
+
+def test_a_missing_keyring_is_told_in_djangos_terms() -> None:
+    """Without a keyring nothing starts, and the error says where to name one."""
+    with (
+        override_settings(SESSIONKIT={"keyring": "config/keyring.yaml"}),
+        pytest.raises(ConfigurationError, match=r"SESSIONKIT\['KEYRING'\]: is missing"),
+    ):
+        get_asgi_application()
+
+
 def test_djangos_checks_are_content(project: Project) -> None:
     """The admin finds a session middleware, and what is checked for deployment is told of Django's own settings."""
     project(SESSION_COOKIE_SECURE=True)
