@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import generated
 import pytest
 import structlog
+from django.test import override_settings
 
 from sessionkit.audit.verification import Verifier
 from sessionkit.canonical import SessionOutcome
@@ -27,6 +28,7 @@ from sessionkit.keyring.keyring import Keyring
 from sessionkit.middleware import SessionMiddleware
 from sessionkit.revocation import RevocationConfig
 from sessionkit.testing import AsgiClient, FixedClock, keyring
+from tests.apps.test_suite import APPLICATIONS
 from tests.middleware.apps import Log, answer
 from tests.untouched import untouched
 
@@ -88,6 +90,37 @@ async def test_embedding_examples_count_visits(name: str, *, hosted: bool) -> No
         told = await visits()
     assert told == ["visit 1", "visit 2", "visit 3"]
     assert len(client.jar) == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home")
+async def test_quart_example() -> None:
+    """The Quart example keeps a session from request to request."""
+    client = AsgiClient(run("quart").app)
+    async with client.lifespan():
+        assert [(await client.get("/")).text for _ in range(3)] == ["visit 1", "visit 2", "visit 3"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home")
+async def test_django_example() -> None:
+    """The settings and the asgi.py of the Django example, around a view that counts."""
+    said = {name: value for name, value in vars(run("django_settings")).items() if name.isupper()}
+    with override_settings(ROOT_URLCONF="tests.contrib.test_django", **said):
+        client = AsgiClient(run("django_asgi").application)
+        async with client.lifespan():
+            assert [(await client.get("/visit")).text for _ in range(3)] == ["1", "2", "3"]
+
+
+def test_every_complete_application_is_shown() -> None:
+    """The table names each application of the common suite, with a line of it."""
+    rows = generated.applications().splitlines()[2:]
+    assert len(rows) == len(APPLICATIONS)
+    for row, name in zip(rows, APPLICATIONS, strict=True):
+        assert f"(tests/apps/{name}_app.py)" in row
+        assert re.search(r"\| `.+` \|", row)
 
 
 @pytest.mark.real_time
