@@ -25,11 +25,16 @@ MAX_COOKIES = 16
 
 
 async def _respond(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve requests and websockets; it has never heard of lifespan, as many applications have not."""
+    """Serve requests and websockets; it has never heard of lifespan, as many applications have not.
+
+    Raises:
+        ValueError: for everything else.
+    """
     if scope["type"] == "websocket":
         await _socket(scope, receive, send)
         return
-    assert scope["type"] == "http"
+    if scope["type"] != "http":
+        raise ValueError(scope["type"])
     text = b""
     more = scope["method"] == "POST"
     while more:

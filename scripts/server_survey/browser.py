@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 import anyio
@@ -20,7 +20,6 @@ from rotation_shop.browser import connections
 from rotation_shop.server import HOST
 from server_survey import http1, http2
 from server_survey.answer import Answer
-from server_survey.application import NAME
 from sessionkit.testing import CookieJar
 
 if TYPE_CHECKING:
@@ -28,14 +27,29 @@ if TYPE_CHECKING:
 
     from server_survey.servers import Server
 
+    Fields = Sequence[tuple[bytes, bytes]]
+
 __all__ = ["Browser"]
 
 TIMEOUT = 5.0
 """Seconds that a server has for an answer."""
 
+HANDSHAKE = 3.0
+"""Seconds that it has for one to a handshake: some have none to one that is too long."""
+
 SILENCE = "no answer"
 
 _TIMEOUTS = httpx.Timeout(TIMEOUT).as_dict()
+
+
+class _Connections(Protocol):
+    """The modules below httpx, one a version of HTTP."""
+
+    async def get(self, host: str, port: int, path: str, headers: Fields) -> Answer:
+        """Make a GET request."""
+
+    async def socket(self, host: str, port: int, path: str, headers: Fields) -> Answer | None:
+        """Open a websocket."""
 
 
 class Browser:
@@ -52,7 +66,7 @@ class Browser:
         self.jar = CookieJar()
         self.text: int | None = None
         self.url = f"http://{HOST}:{port}"
-        self._below = http2 if server.http2 else http1
+        self._below: _Connections = http2 if server.http2 else http1
 
     def __repr__(self) -> str:
         """Show whom it asks."""
@@ -116,7 +130,7 @@ class Browser:
         """Open a websocket and return what came of it; ``None`` if the server offers none over this HTTP."""
         headers = self.cookies(crumbs=self.server.http2)
         answer: Answer | None = Answer(refused=SILENCE)
-        with anyio.move_on_after(TIMEOUT):
+        with anyio.move_on_after(HANDSHAKE):
             answer = await self._below.socket(HOST, self.port, path, headers)
         if answer is not None:
             self.jar.store(answer.headers, self.url + path, time.time())

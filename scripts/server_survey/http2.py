@@ -18,7 +18,7 @@ from h2.events import (
     StreamEnded,
     StreamReset,
 )
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
 from server_survey.answer import Answer
@@ -168,12 +168,12 @@ async def _answer(made: _Connection, frames: Protocol | None = None) -> Answer:
         else:
             frames.receive_data(event.data)
             for frame in frames.events_received():
-                if frame.opcode is Opcode.TEXT:
+                if isinstance(frame, Frame) and frame.opcode is Opcode.TEXT:
                     frames.send_close(1000)
                     await made.send(b"".join(frames.data_to_send()))
                     return Answer(answer.status, answer.headers, bytes(frame.data))
     return answer
 
 
-def _error(code: ErrorCodes | int) -> str:
+def _error(code: ErrorCodes | int | None) -> str:
     return code.name if isinstance(code, ErrorCodes) else str(code)

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 
 from rotation_shop.command import run, text
-from server_survey.browser import Browser
-from server_survey.answer import Answer
 from server_survey.application import MAX_COOKIES, NAME
+from server_survey.browser import Browser
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from server_survey.answer import Answer
     from server_survey.row import Row
     from server_survey.servers import Server
 
-__all__ = ["PROBES", "Probe", "Target"]
+__all__ = ["PROBES", "Probe", "Target", "filling", "most"]
 
 SMALL, LARGE = 1, 3
 """Cookies of the sessions that are kept, grow and shrink."""
@@ -164,10 +164,8 @@ async def sockets(target: Target) -> None:
         if path == "/socket":
             row.socket = target.expect(browser.holds(answer), f"a websocket: {answer.said}, another session")
             row.accept_cookies = answer.sets_cookies
-        elif answer.status:
-            row.refusal = "cookies" if answer.sets_cookies else "none"
         else:
-            row.refusal = answer.refused
+            row.refusal_cookies = answer.sets_cookies
 
 
 async def rotation(target: Target) -> None:
@@ -239,17 +237,17 @@ async def header(target: Target) -> None:
 
     async def accepted(octets: int) -> bool:
         nonlocal refused
-        answer = await browser.bare(_filling(octets - own))
+        answer = await browser.bare(filling(octets - own))
         if browser.holds(answer):
             return True
         refused = answer
         return False
 
-    row.largest = await _most(START, BOUND, accepted)
+    row.largest = await most(START, BOUND, accepted)
     row.refused = refused.said if refused else None
 
 
-def _filling(octets: int) -> list[bytes]:
+def filling(octets: int) -> list[bytes]:
     """Return cookies that make a header longer by so many octets, separators included."""
     cookies: list[bytes] = []
     while octets > 0:
@@ -285,13 +283,13 @@ async def longest(target: Target) -> None:
         target.expect(browser.names == names_of(cookies), f"{cookies} cookies: {sorted(browser.names)}")
         return browser
 
-    row.cookies = await _most(SMALL, MAX_COOKIES, comes_back)
+    row.cookies = await most(SMALL, MAX_COOKIES, comes_back)
     if row.socket:
-        row.socket_cookies = await _most(SMALL, MAX_COOKIES, gets_through)
+        row.socket_cookies = await most(SMALL, MAX_COOKIES, gets_through)
         row.socket_refused = refused.said if refused else None
 
 
-async def _most(start: int, bound: int, accepted: Callable[[int], Awaitable[bool]]) -> int:
+async def most(start: int, bound: int, accepted: Callable[[int], Awaitable[bool]]) -> int:
     """Return the largest number up to a bound that is accepted, given one that is.
 
     By doubling, then by halving: servers may take long to refuse, and the largest that they accept costs most.

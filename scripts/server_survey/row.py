@@ -25,7 +25,7 @@ class Row:
         lag: seconds from the end of the command to the first answer of the last worker under the new ring.
         socket: whether websockets get the session; ``None`` also if the server offers none over this HTTP.
         accept_cookies: whether Set-Cookie arrives with the accepted handshake.
-        refusal: what an application that answers 403 to a handshake comes to: ``"cookies"``, ``"none"`` without them.
+        refusal_cookies: whether it arrives with a handshake that the application refuses.
         largest: octets of the longest Cookie header that is accepted.
         refused: how a longer one is answered; ``None`` if none was tried that is not accepted.
         cookies: of the longest session that comes back.
@@ -48,7 +48,7 @@ class Row:
     lag: float | None = None
     socket: bool | None = None
     accept_cookies: bool | None = None
-    refusal: str | None = None
+    refusal_cookies: bool | None = None
     largest: int | None = None
     refused: str | None = None
     cookies: int | None = None

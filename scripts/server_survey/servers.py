@@ -41,31 +41,54 @@ class Server:
 
 
 def _uvicorn(http: str, loop: str, sockets: str | None = None) -> Server:
-    arguments = ("uvicorn", APP, "--host", HOST, "--port", "{port}", "--http", http, "--loop", loop)
-    arguments += ("--ws", sockets) if sockets else ()
-    packages = ("uvicorn", http, sockets or "websockets") + (("uvloop",) if loop == "uvloop" else ())
-    name = ", ".join(("uvicorn", http, loop) + ((sockets,) if sockets else ()))
-    return Server(name, arguments, packages, loop=loop)
+    chosen = () if sockets is None else (sockets,)
+    return Server(
+        ", ".join(("uvicorn", http, loop, *chosen)),
+        (
+            *("uvicorn", APP, "--host", HOST, "--port", "{port}", "--http", http, "--loop", loop),
+            *(("--ws", *chosen) if chosen else ()),
+        ),
+        ("uvicorn", http, sockets or "websockets", *(("uvloop",) if loop == "uvloop" else ())),
+        loop=loop,
+    )
 
 
 def _hypercorn(loop: str, *, http2: bool) -> Server:
-    arguments = ("hypercorn", APP, "--bind", f"{HOST}:{{port}}", "--worker-class", loop)
-    packages = ("hypercorn", "h2" if http2 else "h11", "wsproto") + (("trio",) if loop == "trio" else ())
-    return Server(f"hypercorn, {loop}, {_spoken(http2=http2)}", arguments, packages, http2, loop)
+    return Server(
+        f"hypercorn, {loop}, {_spoken(http2=http2)}",
+        ("hypercorn", APP, "--bind", f"{HOST}:{{port}}", "--worker-class", loop),
+        ("hypercorn", "h2" if http2 else "h11", "wsproto", *(("trio",) if loop == "trio" else ())),
+        http2,
+        loop,
+    )
 
 
 def _granian(*, http2: bool) -> Server:
-    arguments = ("granian", APP, "--interface", "asgi", "--host", HOST, "--port", "{port}")
-    arguments += ("--http", "2" if http2 else "1", "--loop", "asyncio")
-    return Server(f"granian, {_spoken(http2=http2)}", arguments, ("granian",), http2)
+    return Server(
+        f"granian, {_spoken(http2=http2)}",
+        (
+            *("granian", APP, "--interface", "asgi", "--host", HOST, "--port", "{port}", "--loop", "asyncio"),
+            *("--http", "2" if http2 else "1"),
+        ),
+        ("granian",),
+        http2,
+    )
 
 
-def _gunicorn(worker: str, *packages: str, http2: bool = False, loop: str = "asyncio", name: str) -> Server:
+def _gunicorn(name: str, worker: str, *packages: str, http2: bool = False) -> Server:
     """Two workers, since being several processes is what it is there for."""
-    arguments = ("gunicorn", APP, "--bind", f"{HOST}:{{port}}", "--workers", "2", "--worker-class", worker)
-    arguments += ("--no-control-socket",)
-    arguments += ("--http-protocols", "h2", "--http2-cleartext", "prior-knowledge") if http2 else ()
-    return Server(name, arguments, ("gunicorn", *packages), http2, loop, workers=2)
+    return Server(
+        f"gunicorn, {name}",
+        (
+            *("gunicorn", APP, "--bind", f"{HOST}:{{port}}", "--workers", "2", "--worker-class", worker),
+            "--no-control-socket",  # or it keeps one in the home folder
+            *(("--http-protocols", "h2", "--http2-cleartext", "prior-knowledge") if http2 else ()),
+        ),
+        ("gunicorn", "uvloop", *packages),
+        http2,
+        "uvloop",
+        workers=2,
+    )
 
 
 def _spoken(*, http2: bool) -> str:
@@ -87,17 +110,9 @@ SERVERS = {
         _granian(http2=False),
         _granian(http2=True),
         Server("daphne", ("daphne", "-b", HOST, "-p", "{port}", APP), ("daphne", "twisted", "autobahn")),
-        _gunicorn(
-            "uvicorn_worker.UvicornWorker",
-            "uvicorn",
-            "uvicorn-worker",
-            "httptools",
-            "uvloop",
-            loop="uvloop",
-            name="gunicorn, uvicorn's worker",
-        ),
-        _gunicorn("asgi", "uvloop", loop="uvloop", name="gunicorn, its own worker"),
-        _gunicorn("asgi", "uvloop", "h2", loop="uvloop", http2=True, name="gunicorn, its own worker, HTTP/2"),
+        _gunicorn("uvicorn's worker", "uvicorn_worker.UvicornWorker", "uvicorn", "uvicorn-worker", "httptools"),
+        _gunicorn("its own worker", "asgi"),
+        _gunicorn("its own worker, HTTP/2", "asgi", "h2", http2=True),
     )
 }
 """By name, in the order of the table."""

@@ -24,15 +24,16 @@ MEASURED = Path(__file__).with_name("measured.json")
 
 COLUMNS = (
     "server",
-    "sessions",
-    "rotation",
+    "sessions of",
+    "Cookie fields",
+    "keys rotate",
     "lifespan",
     "websocket",
-    "its Set-Cookie: accepted, refused",
-    "largest Cookie header",
-    "a larger one",
-    "cookies of a session",
-    "of one on a websocket",
+    "Set-Cookie on accept, on refusal",
+    "longest Cookie header",
+    "a longer one",
+    "most cookies of a session",
+    "on a websocket",
 )
 
 
@@ -59,18 +60,24 @@ class Survey(NamedTuple):
 
 def cells(row: Row) -> list[str]:
     """Return what stands in a row, the server's name first."""
+    walked = "–" if row.walked is None else f"1 to {row.large} cookies" if row.walked else "NO"
+    fields = "–" if row.fields is None else "as sent" if row.fields == row.large else f"{row.large} become {row.fields}"
+    rotated = "–" if row.rotated is None else f"none of {row.reads} lost" if row.rotated else "NO"
+    cookies = "–" if row.socket is None else f"{_yes(row.accept_cookies)}, {_yes(row.refusal_cookies)}"
+    largest = "–" if row.largest is None else f"{row.largest:,}" if row.refused else f"≥ {row.largest:,}"
+    sockets = _count(row.socket_cookies) + (f" (more: {row.socket_refused})" if row.socket_refused else "")
     return [
         row.server,
-        "–" if row.walked is None else f"1 to {row.large} cookies" if row.walked else "NO",
-        "–" if row.rotated is None else f"none of {row.reads} lost" if row.rotated else "LOST",
+        walked,
+        fields,
+        rotated,
         _yes(row.hosted),
         _yes(row.socket),
-        "–" if row.socket is None else f"{_yes(row.accept_cookies)}, {'yes' if row.refusal == 'cookies' else 'no'}",
-        _measure(row.largest, endless=row.refused is None),
+        cookies,
+        largest,
         row.refused or "–",
-        _measure(row.cookies, endless=False),
-        _measure(row.socket_cookies, endless=False)
-        + ("" if row.socket_refused is None else f" (more: {row.socket_refused})"),
+        _count(row.cookies),
+        sockets,
     ]
 
 
@@ -78,8 +85,8 @@ def _yes(fact: object) -> str:
     return "–" if fact is None else "yes" if fact else "no"
 
 
-def _measure(number: int | None, *, endless: bool) -> str:
-    return "–" if number is None else f"{'≥ ' if endless else ''}{number:,}"
+def _count(number: int | None) -> str:
+    return "–" if number is None else str(number)
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -93,15 +100,17 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def markdown(survey: Survey) -> str:
-    """Return the table for the README, with what it was measured on, and a list of what does not hold."""
+    """Return the table for the README, what does not hold below it, and what it was measured on."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in survey.rows]
-    lines += ["", *(f"* {row.server}: {trouble}" for row in survey.rows for trouble in row.troubles)]
+    lines.append("")
+    troubles = [f"* {row.server}: {trouble}" for row in survey.rows for trouble in row.troubles]
+    if troubles:
+        lines += [*troubles, ""]
     versions = {package: version for row in survey.rows for package, version in row.versions.items()}
     told = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
-    lines += ["" if any(row.troubles for row in survey.rows) else None]
-    lines += [f"Measured on {survey.date} with Python {survey.python} on {survey.system}: {told}."]
-    return "\n".join(line for line in lines if line is not None) + "\n"
+    lines.append(f"Measured on {survey.date} with Python {survey.python} on {survey.system}: {told}.")
+    return "\n".join(lines) + "\n"
 
 
 def as_json(survey: Survey) -> str:

@@ -1,0 +1,86 @@
+"""Servers that get one thing wrong, to see it found: ``python -m tests.careless WRONG PORT`` runs uvicorn around it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from server_survey.application import application
+from server_survey.servers import KEYRING
+from sessionkit import Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
+
+__all__ = ["WRONG"]
+
+_COOKIE, _SET_COOKIE = b"cookie", b"set-cookie"
+
+
+def _named(headers: Any, name: bytes) -> list[tuple[bytes, bytes]]:
+    return [header for header in headers if header[0] == name]
+
+
+async def _one_set_cookie(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let one Set-Cookie of a response through, as a mapping of headers does."""
+
+    async def send_one(message: ASGIMessage) -> None:
+        headers = message.get("headers", ())
+        extra = _named(headers, _SET_COOKIE)[1:]
+        await send({**message, "headers": [header for header in headers if header not in extra]})
+
+    await app(scope, receive, send_one)
+
+
+async def _one_cookie_field(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Keep the last of several Cookie fields."""
+    if scope["type"] != "lifespan":
+        extra = _named(scope["headers"], _COOKIE)[:-1]
+        scope["headers"] = [header for header in scope["headers"] if header not in extra]
+    await app(scope, receive, send)
+
+
+async def _bare_websockets(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand no cookies to websockets."""
+    if scope["type"] == "websocket":
+        scope["headers"] = [header for header in scope["headers"] if header[0] != _COOKIE]
+    await app(scope, receive, send)
+
+
+async def _raises(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Raise when all is done."""
+    await app(scope, receive, send)
+    if scope["type"] == "http" and scope["path"] == "/read":
+        raise RuntimeError("after the answer")
+
+
+async def _as_it_is(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await app(scope, receive, send)
+
+
+WRONG: dict[str, Callable[..., Any]] = {
+    "one Set-Cookie": _one_set_cookie,
+    "one Cookie field": _one_cookie_field,
+    "no cookies for websockets": _bare_websockets,
+    "an old ring": _as_it_is,
+    "raises": _raises,
+}
+"""What is done wrong."""
+
+
+def main(wrong: str, port: str) -> None:
+    """Serve, with one thing wrong."""
+    keyring: Keyring | str = os.environ[KEYRING]
+    if wrong == "an old ring":
+        keyring = Keyring.load(keyring)  # a ring is not watched, a file would be
+    uvicorn.run(partial(WRONG[wrong], application(keyring)), host="127.0.0.1", port=int(port), log_level="warning")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,221 @@
+"""The survey of servers in a short form, on real sockets; and it finds a server that gets something wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from server_survey import __main__ as command
+from server_survey import probes
+from server_survey.row import Row
+from server_survey.servers import SERVERS, Server
+from server_survey.survey import keyring, look
+from server_survey.table import COLUMNS, MEASURED, Survey, as_json, cells, from_json, markdown, table
+from tests.careless import WRONG
+
+if TYPE_CHECKING:
+    from server_survey.probes import Probe
+
+ROOT = Path(__file__).parent.parent
+SHOWN = {row.server: row for row in from_json(MEASURED.read_text("utf-8")).rows}
+
+FACTS = ("http", "loop", "hosted", "large", "walked", "fields", "socket", "accept_cookies", "refusal_cookies")
+"""What does not hang on the machine."""
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder for servers whose coverage is not taken, and that find the modules of the tests."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
+
+
+# --- real servers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    ("anyio_backend", "name"),
+    [
+        ("asyncio", "uvicorn, httptools, uvloop"),
+        ("trio", "hypercorn, trio, HTTP/2"),
+        ("asyncio", "granian, HTTP/1.1"),
+        ("trio", "daphne"),
+    ],
+    indirect=["anyio_backend"],
+)
+async def test_servers_do_what_the_readme_says(source: Path, name: str) -> None:
+    """One of each kind keeps sessions, also while keys rotate, and delivers on websockets what the table tells."""
+    asked = (probes.basics, probes.walk, probes.crumbs, probes.sockets, probes.rotation, probes.calm)
+    row = await look(SERVERS[name], await keyring(source), probes=asked)
+    assert row.troubles == []
+    assert row.rotated
+    assert {fact: getattr(row, fact) for fact in FACTS} == {fact: getattr(SHOWN[name], fact) for fact in FACTS}
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_limits_are_what_the_readme_says(source: Path) -> None:
+    """The longest header and the longest sessions are found to the octet and to the cookie."""
+    shown = SHOWN["hypercorn, asyncio, HTTP/1.1"]
+    row = await look(
+        SERVERS[shown.server], await keyring(source), probes=(probes.basics, probes.header, probes.longest)
+    )
+    limits = ("largest", "refused", "cookies", "socket_cookies", "socket_refused")
+    assert row.troubles == []
+    # The port stands in the header as well, and takes four or five octets.
+    assert row.largest is not None
+    assert shown.largest is not None
+    assert abs(row.largest - shown.largest) <= 1
+    assert [getattr(row, limit) for limit in limits[1:]] == [getattr(shown, limit) for limit in limits[1:]]
+
+
+FINDINGS: dict[str, tuple[Probe, str]] = {
+    "one Set-Cookie": (probes.walk, "growth: cookies ['session', 'session-0']"),
+    "one Cookie field": (probes.crumbs, "a Cookie field for each cookie: 200, another session"),
+    "no cookies for websockets": (probes.sockets, "a websocket: 101, another session"),
+    "an old ring": (probes.rotation, "0 of 1 workers took the new ring"),
+    "raises": (probes.calm, "it raised, see"),
+}
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_careless_server_is_found(source: Path, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thing that a server can get wrong is found by the question that is about it."""
+    monkeypatch.setattr(probes, "ROTATION", 5.0)
+    probe, finding = FINDINGS[wrong]
+    server = Server("careless", ("tests.careless", wrong, "{port}"), ())
+    row = await look(server, await keyring(source), probes=(probes.basics, probe))
+    assert any(finding in trouble for trouble in row.troubles), row.troubles
+
+
+@pytest.mark.real_time
+async def test_a_server_that_does_not_start_is_a_row(source: Path) -> None:
+    """It stays in the table, with the last thing that it said."""
+    (source / "keyring.yaml").touch()
+    row = await look(Server("broken", ("no_such_server",), ("no-such-package",)), source / "keyring.yaml")
+    assert row.versions == {"no-such-package": "missing"}
+    (trouble,) = row.troubles
+    assert trouble.startswith("it did not start: ")
+    assert "No module named no_such_server" in trouble
+    assert cells(row) == ["broken", *"–" * (len(COLUMNS) - 1)]
+
+
+@pytest.mark.real_time
+async def test_a_question_that_fails_is_a_finding(source: Path) -> None:
+    """What a client does not understand is told, later questions are asked all the same, and time is bounded."""
+
+    async def fails(target: probes.Target) -> None:
+        raise ValueError(target.server.name)
+
+    async def waits(target: probes.Target) -> None:
+        target.row.http = "asked"
+        await probes.anyio.sleep_forever()
+
+    server = Server("careless", ("tests.careless", "an old ring", "{port}"), ())
+    row = await look(server, await keyring(source), 8.0, probes=(fails, waits))
+    assert row.troubles == ["fails: ValueError: careless", "it took longer than 8 s"]
+    assert row.http == "asked"
+
+
+# --- the search -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [*range(1, 17)])
+async def test_the_most_that_is_accepted_is_found(most: int) -> None:
+    """Whatever the limit is, it is found, with few questions and none above the bound."""
+    asked: list[int] = []
+
+    async def accepted(number: int) -> bool:
+        asked.append(number)
+        return number <= most
+
+    assert await probes.most(1, 16, accepted) == most
+    assert max(asked) <= 16
+    assert len(asked) == len(set(asked)) <= 7
+
+
+@pytest.mark.parametrize("octets", [12, 3_999, 4_000, 7_999, 8_000, 8_001, 12_345, 262_144])
+def test_headers_are_as_long_as_they_are_to_be(octets: int) -> None:
+    """Filling cookies and their separators come to exactly the octets asked for, and none is too long for a browser."""
+    cookies = probes.filling(octets)
+    assert len(b"; ".join([*cookies, b""])) == octets
+    assert all(len(cookie) < 2 * probes.FILLING for cookie in cookies)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_shows_every_server_as_it_is_pinned() -> None:
+    """What was measured is of all servers in order, of the versions that are tested, and without a trouble."""
+    pinned = (ROOT / "scripts" / "constraints.txt").read_text("utf-8").splitlines()
+    assert list(SHOWN) == list(SERVERS)
+    for row in SHOWN.values():
+        assert row.good
+        assert row.versions.keys() == set(SERVERS[row.server].packages)
+        for package, version in row.versions.items():
+            assert any(line.split(" ;")[0] == f"{package}=={version}" for line in pinned), "scripts/servers --save"
+
+
+def test_a_trouble_is_seen_in_every_form() -> None:
+    """It is in the JSON, under the README's table, and what failed stands out in the cells."""
+    row = Row("one", {"one": "1.0"}, large=3, walked=False, rotated=False, reads=7, troubles=["lost a session"])
+    survey = Survey("2026-11-25", "3.11.7", "Linux", [row])
+    assert from_json(as_json(survey)) == survey
+    assert "* one: lost a session" in markdown(survey)
+    assert cells(row)[1:4] == ["NO", "–", "NO"]
+    output = io.StringIO()
+    Console(file=output, width=200, force_terminal=True, color_system="standard").print(table([row]))
+    assert "\x1b[31mone" in output.getvalue()
+
+
+def test_cells_tell_limits_and_what_comes_beyond() -> None:
+    """A limit that was not reached is a lower bound; joined fields and refusals are named."""
+    row = Row("one", {}, large=3, walked=True, fields=1, largest=262_144, socket=True, socket_cookies=2)
+    row.socket_refused = "431"
+    assert cells(row)[1:3] == ["1 to 3 cookies", "3 become 1"]
+    assert cells(row)[7:] == ["≥ 262,144", "–", "–", "2 (more: 431)"]
+    assert cells(dataclasses.replace(row, largest=8_180, refused="400"))[7:9] == ["8,180", "400"]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_time
+def test_the_command_fails_with_a_server(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One server that does not start makes the exit status 1 and is in the output; without time none is left out."""
+    monkeypatch.setattr(command, "SERVERS", {"broken": Server("broken", ("no_such_server",), ())})
+    assert command.main(["--json", "--folder", str(source / "run")]) == 1
+    shown = capsys.readouterr()
+    (row,) = from_json(shown.out).rows
+    assert row.server == "broken"
+    assert "it did not start" in shown.err
+    monkeypatch.setattr(command, "SECONDS", 0.0)
+    assert command.main(["--markdown", "--folder", str(source / "run")]) == 1
+    assert "* broken: not reached in time" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"), [(["--only", "nginx"], "daphne"), (["--save", "--only", "d"], "all")]
+)
+def test_the_command_refuses(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that no server has is answered with the names; what the README shows is never of some servers only."""
+    with pytest.raises(SystemExit, match="2"):
+        command.parse(arguments)
+    assert complaint in capsys.readouterr().err
+
+
+def test_the_command_lists_servers(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names can be looked up, and parts of names choose."""
+    assert command.main(["--list", "--only", "granian", "--only", "daphne"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["granian, HTTP/1.1", "granian, HTTP/2", "daphne"]
