@@ -79,7 +79,8 @@ def main(wrong: str, port: str) -> None:
     keyring: Keyring | str = os.environ[KEYRING]
     if wrong == "an old ring":
         keyring = Keyring.load(keyring)  # a ring is not watched, a file would be
-    uvicorn.run(partial(WRONG[wrong], application(keyring)), host="127.0.0.1", port=int(port), log_level="warning")
+    app = partial(WRONG[wrong], application(keyring))
+    uvicorn.run(app, interface="asgi3", loop="asyncio", host="127.0.0.1", port=int(port), log_level="warning")
 
 
 if __name__ == "__main__":

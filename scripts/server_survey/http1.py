@@ -7,6 +7,7 @@ it would come at once, and be let through. So its end comes a moment later here.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -73,7 +74,7 @@ def _heard(protocol: ClientProtocol, answer: Answer) -> Answer:
         if isinstance(event, Response):
             answer = Answer(event.status_code, _octets(event.headers), bytes(event.body or b""))
         elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-            answer = Answer(answer.status, answer.headers, bytes(event.data))
+            answer = replace(answer, body=bytes(event.data))
     return answer
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,7 +25,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 from server_survey.answer import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from anyio.abc import ByteStream
 
@@ -80,12 +81,7 @@ class _Connection:
         self._h2.send_headers(STREAM, [*head, *headers], end_stream=protocol is None)
         await self._flush()
 
-    async def send(self, data: bytes) -> None:
-        """Send data of the stream."""
-        self._h2.send_data(STREAM, data)
-        await self._flush()
-
-    async def events(self) -> AsyncIterator[ResponseReceived | DataReceived]:
+    async def events(self) -> AsyncGenerator[ResponseReceived | DataReceived, None]:
         """Yield what comes on the stream until it ends.
 
         Raises:
@@ -159,19 +155,18 @@ async def socket(host: str, port: int, path: str, headers: Headers) -> Answer | 
 async def _answer(made: _Connection, frames: Protocol | None = None) -> Answer:
     """Read an answer to its end; where a websocket was accepted, to its first message."""
     answer = Answer()
-    async for event in made.events():
-        if isinstance(event, ResponseReceived):
-            fields = [(bytes(name), bytes(value)) for name, value in event.headers]
-            answer = Answer(int(dict(fields)[b":status"]), fields)
-        elif frames is None or answer.status != 200:  # noqa: PLR2004 - accepted (RFC 8441)
-            answer = Answer(answer.status, answer.headers, answer.body + event.data)
-        else:
-            frames.receive_data(event.data)
-            for frame in frames.events_received():
-                if isinstance(frame, Frame) and frame.opcode is Opcode.TEXT:
-                    frames.send_close(1000)
-                    await made.send(b"".join(frames.data_to_send()))
-                    return Answer(answer.status, answer.headers, bytes(frame.data))
+    async with aclosing(made.events()) as events:
+        async for event in events:
+            if isinstance(event, ResponseReceived):
+                fields = [(bytes(name), bytes(value)) for name, value in event.headers]
+                answer = Answer(int(dict(fields)[b":status"]), fields)
+            elif frames is None or answer.status != 200:  # noqa: PLR2004 - accepted (RFC 8441)
+                answer = replace(answer, body=answer.body + event.data)
+            else:
+                frames.receive_data(event.data)
+                for frame in frames.events_received():
+                    if isinstance(frame, Frame) and frame.opcode is Opcode.TEXT:
+                        return replace(answer, body=bytes(frame.data))
     return answer
 
 

@@ -63,6 +63,8 @@ async def look(server: Server, source: Path, seconds: float = LONGEST, *, probes
             await ready(f"http://{HOST}:{port}", process, log, server.workers, http2=server.http2)
         except Failed:
             row.troubles.append(f"it did not start: {_last_words(log)}")
+        except Exception as error:  # noqa: BLE001 - whatever answered there, it was not the application
+            row.troubles.append(f"it did not start: {type(error).__name__}; {_last_words(log)}")
         else:
             target = Target(server, port, ring, log, row)
             for probe in probes:
