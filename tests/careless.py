@@ -76,10 +76,9 @@ WRONG: dict[str, Callable[..., Any]] = {
 
 def main(wrong: str, port: str) -> None:
     """Serve, with one thing wrong."""
-    keyring: Keyring | str = os.environ[KEYRING]
-    if wrong == "an old ring":
-        keyring = Keyring.load(keyring)  # a ring is not watched, a file would be
-    app = partial(WRONG[wrong], application(keyring))
+    path = os.environ[KEYRING]
+    # A ring is not watched, a file is.
+    app = partial(WRONG[wrong], application(Keyring.load(path) if wrong == "an old ring" else path))
     uvicorn.run(app, interface="asgi3", loop="asyncio", host="127.0.0.1", port=int(port), log_level="warning")
 
 
