@@ -1,4 +1,4 @@
-"""Servers that get one thing wrong, to see it found: ``python -m tests.careless WRONG PORT`` runs uvicorn around it."""
+"""Servers that are known, to see what they do found: ``python -m tests.careless WHAT PORT`` runs uvicorn around it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
 
-__all__ = ["WRONG"]
+__all__ = ["LIMIT", "WRONG"]
+
+LIMIT = 8_000
+"""Octets of cookies that a strict one takes."""
 
 _COOKIE, _SET_COOKIE = b"cookie", b"set-cookie"
 
@@ -60,6 +63,18 @@ async def _raises(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
         raise RuntimeError("after the answer")
 
 
+async def _strict(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse longer headers, whenever their parts come."""
+    if scope["type"] == "lifespan" or sum(len(value) for _, value in _named(scope["headers"], _COOKIE)) <= LIMIT:
+        await app(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close"})
+    else:
+        await send({"type": "http.response.start", "status": 431, "headers": []})
+        await send({"type": "http.response.body"})
+
+
 async def _as_it_is(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
 
@@ -73,13 +88,18 @@ WRONG: dict[str, Callable[..., Any]] = {
 }
 """What is done wrong."""
 
+KNOWN = WRONG | {"strict": _strict}
 
-def main(wrong: str, port: str) -> None:
-    """Serve, with one thing wrong."""
+
+def main(what: str, port: str) -> None:
+    """Serve in one way."""
     path = os.environ[KEYRING]
     # A ring is not watched, a file is.
-    app = partial(WRONG[wrong], application(Keyring.load(path) if wrong == "an old ring" else path))
-    uvicorn.run(app, interface="asgi3", loop="asyncio", host="127.0.0.1", port=int(port), log_level="warning")
+    app = partial(KNOWN[what], application(Keyring.load(path) if what == "an old ring" else path))
+    # Of uvicorn's websockets, those that take long headers.
+    uvicorn.run(
+        app, interface="asgi3", loop="asyncio", ws="wsproto", host="127.0.0.1", port=int(port), log_level="warning"
+    )
 
 
 if __name__ == "__main__":
