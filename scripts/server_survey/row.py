@@ -21,7 +21,7 @@ class Row:
         walked: whether a session of one cookie and the larger one were kept, grew, shrank and were cleared.
         fields: Cookie fields that arrive of as many as the larger session has cookies.
         rotated: whether no session was lost while the keys changed.
-        reads: sessions that were read meanwhile.
+        reads: answers that showed a session meanwhile.
         lag: seconds from the end of the command to the first answer of the last worker under the new ring.
         socket: whether websockets get the session; ``None`` also if the server offers none over this HTTP.
         accept_cookies: whether Set-Cookie arrives with the accepted handshake.
