@@ -1,8 +1,8 @@
 """A connection of HTTP/1.1 as far as httpx has none: a header that comes in two parts, and websockets.
 
 From a browser far away a long header comes in parts, and servers measure what they have before it is whole. On loopback
-it would come at once, and be let through. So its end comes a moment later here. (On a machine so busy that a server sees
-both parts at once, its limit comes out larger than it is.)
+it would come at once, and be let through. So its end comes a moment later here. (On a machine so busy that a server
+sees both parts at once, its limit comes out larger than it is.)
 """
 
 from __future__ import annotations
