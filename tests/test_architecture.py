@@ -37,7 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"migrate.settings"}),
     frozenset({"config"}),
     frozenset({"wire"}),
-    frozenset({"migrate"}),
+    frozenset({"keyring.admission", "migrate"}),
     frozenset({"backend"}),
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
     frozenset({"health", "typed"}),

@@ -22,11 +22,11 @@ from sessionkit.cli.timeline_svg import render
 from sessionkit.cli.timeline_text import draw
 from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
+from sessionkit.keyring.admission import refuse_ahead, self_test
 from sessionkit.keyring.editor import Editor, NewKey, create
 from sessionkit.keyring.file import DEFAULT_LIFETIME, LONGEST
 from sessionkit.keyring.key import Key, KeyState
 from sessionkit.keyring.keyring import Keyring, Policy
-from sessionkit.keyring.reloader import refuse_ahead, self_test
 from sessionkit.keyring.source import SecretSource
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make, rotate and check keyring files.", no_args_is_help=True)
+app = typer.Typer(help="Make, rotate and check keyring files.", no_args_is_help=True, add_completion=False)
 
 
 def _printable(label: str | None) -> str | None:

@@ -12,9 +12,10 @@ from sessionkit.backend.messages import Load, Loaded, Rejected, Save, Saved
 from sessionkit.backend.service import SessionService
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ConfigurationError, KeyringError, RejectReason
+from sessionkit.keyring.admission import refuse_ahead
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.keyring import Keyring, Policy
-from sessionkit.keyring.reloader import PROD_INTERVAL, UNWATCHED_INTERVAL, refuse_ahead
+from sessionkit.keyring.reloader import PROD_INTERVAL, UNWATCHED_INTERVAL
 from sessionkit.keyring.unknown import UnknownKeys
 from sessionkit.session import Session
 from sessionkit.testing import FixedClock
