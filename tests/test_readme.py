@@ -23,6 +23,7 @@ from sessionkit.audit.verification import Verifier
 from sessionkit.canonical import SessionOutcome
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.testing import AsgiClient
+from tests.unmeasured import environment
 from tests.untouched import untouched
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def test_rotation_in_five_minutes() -> None:
             text=True,
             timeout=60,
             check=False,
+            env=environment(),
         )
         assert done.returncode == 0, done.stderr
     ring = Keyring.load("keyring.yaml")
