@@ -40,7 +40,7 @@ settings.load_profile(os.environ.get("SESSIONKIT_HYPOTHESIS_PROFILE", "determini
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers this file gives a meaning to."""
     config.addinivalue_line("markers", "leaks_on_purpose: says what must not be said, to see it found.")
-    config.addinivalue_line("markers", "unmeasured: a search; no coverage is taken of it, nor of any by hypothesis.")
+    config.addinivalue_line("markers", "unmeasured: no coverage is taken of it, as of all by hypothesis.")
     config.addinivalue_line("markers", "violates_on_purpose: writes lines the schema forbids, to see them found.")
     config.addinivalue_line("markers", "real_time: run on the real clock, for tests of sockets, processes or threads.")
 

@@ -27,6 +27,7 @@ from rotation_shop.tally import Tally
 from sessionkit import Key, Keyring, KeyState
 from sessionkit.testing import AsgiClient
 from tests.line_schema import violations
+from tests.unmeasured import environment
 
 if TYPE_CHECKING:
     from sessionkit import SessionMiddleware
@@ -205,7 +206,7 @@ def run(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "rotation_demo", "--folder", str(folder), *arguments]
     path = os.pathsep.join([str(SCRIPTS), str(SCRIPTS.parent)])
     return subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
+        command, env={**environment(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
     )
 
 

@@ -1,8 +1,8 @@
 """What coverage is not taken of, since tracing it costs more than it tells.
 
-* Processes: servers and commands by the dozen, that drills and runbooks start (``environment``).
-* Searches within the process: each test by hypothesis, and those marked ``unmeasured`` (``untraced``). A line that a
-  search alone comes upon counts as not covered: a test that says why it is there covers it.
+* Processes: servers and commands by the dozen, that the demo, drills and runbooks start (``environment``).
+* Searches, floods, crowds within the process (``untraced``): what hypothesis runs, and what is marked ``unmeasured``.
+  A line that one of them alone comes upon counts as not covered: a test that says why it is there covers it.
 
 Tracing either doubles the time of the whole suite.
 """

@@ -140,6 +140,7 @@ async def test_the_key_that_was_looked_for_is_found(tmp_path: Path) -> None:
     assert counter.looks == ["poll", "unknown_key"]
 
 
+@pytest.mark.unmeasured
 @HOSTED
 async def test_a_flood_of_made_up_ids(tmp_path: Path, hosted: bool) -> None:
     """Thousands of ids in ten seconds cost ten looks and no reload, a table that is full, and ten lines of log."""
