@@ -4,13 +4,14 @@ Rules of this file:
 
 * A log is material. A line that cannot be read is counted, located and passed over; nothing in a log ends the reading,
   and nothing in it is believed to have a type that was not checked. Strings come as they stand in the log: whoever
-  shows them cleans them (``audit.log.clean``).
+  shows them cleans them (``audit.text.clean``).
 * Everything streams: memory holds one block and one line.
 * Other people's lines in the same stream are passed over, most of them without being parsed.
 
 What people's set-ups do to our lines is undone here: the event's name may stand under ``event``, ``message`` or
 ``msg`` (structlog's ``EventRenamer``, formatters of ``logging``), the time may be ISO 8601 or Unix seconds, and a line
-may have words of a collector in front of its JSON (docker compose, Kubernetes' CRI files, journalctl).
+may have words of a collector in front of its JSON (docker compose, Kubernetes' CRI files, journalctl), or be a string
+in JSON of the collector's (the files of Docker's ``json-file`` driver).
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ _BLOCK = 1 << 18
 
 _MARK = b'sessionkit"'
 """In every line of ours, as the value of ``component``. No JSON writer escapes a letter."""
+
+_WRAPPED = b'sessionkit\\"'
+"""The same in a line that is a string in another one."""
+
+_WRAPPING = {"log", "stream", "time"}
+"""What Docker puts around a line; ``attrs`` besides, if it is told to."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -319,6 +326,8 @@ def _event(line: bytes) -> dict[str, Any] | None:
     if len(line) > MAX_LINE:
         raise _UnreadableError(f"is longer than {MAX_LINE} octets")
     if _MARK not in line:
+        if _WRAPPED in line and (inner := _unwrapped(line)) is not None:
+            return _event(inner)
         # Not parsed: where an application logs a lot of its own, this is most of the work saved.
         if b"\0" in line or (line.startswith(b"{") and not line.rstrip().endswith(b"}")):
             raise _UnreadableError("is cut short or overwritten")
@@ -333,6 +342,23 @@ def _event(line: bytes) -> dict[str, Any] | None:
     if type(event) is not dict or event.get("component") != "sessionkit":
         return None
     return _checked(event)
+
+
+def _unwrapped(line: bytes) -> bytes | None:
+    """Return the line that Docker's ``json-file`` driver has put into one of its own; ``None`` if it is none of those.
+
+    Nothing else that has a ``log`` is looked into: an application may log there what its visitors say.
+
+    Raises:
+        _UnreadableError: if it is broken.
+    """
+    try:
+        outer = from_json(line)
+    except ValueError:
+        raise _UnreadableError("is no JSON, or cut short") from None
+    if type(outer) is not dict or outer.keys() - {"attrs"} != _WRAPPING or type(outer["log"]) is not str:
+        return None
+    return outer["log"].encode()
 
 
 def _checked(event: dict[str, Any]) -> dict[str, Any]:
