@@ -106,7 +106,6 @@ def test_a_deletion_is_found(seed: int) -> None:
     assert told(verified(log.lines)) == [("missing" if number else "headless", behind, number)]
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("seed", range(TRIES))
 def test_an_insertion_is_found(seed: int) -> None:
     """Attack 3: a line made up, with a chain's fields or without, and a line that was there before."""
