@@ -12,8 +12,11 @@ import pytest
 
 import sessionkit
 
-HEAVY = frozenset({"anyio", "asyncio", "structlog", "watchfiles", "trio"})
-"""Libraries of a running service, which take longer to load than a command takes to run."""
+HEAVY = frozenset({"anyio", "structlog", "watchfiles", "trio"})
+"""Libraries of a running service, which take longer to load than a command takes to run.
+
+Not asyncio: old releases of libraries that the command needs bring it along.
+"""
 
 
 def seen_by_type_checkers() -> dict[str, str]:
