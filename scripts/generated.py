@@ -18,6 +18,7 @@ from sessionkit.config import SessionConfig
 from sessionkit.keyring import file
 
 ROOT = Path(__file__).resolve().parent.parent
+APPS = ROOT / "tests" / "apps"
 
 _SECTION = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -36,12 +37,33 @@ def files() -> dict[Path, str]:
 
 def with_tables(text: str) -> str:
     """Return a README with its generated sections renewed."""
-    tables = {"configuration": configuration, "audit": audit_page.summary}
+    tables = {"apps": applications, "audit": audit_page.summary, "configuration": configuration}
 
     def renew(match: re.Match[str]) -> str:
         return f"{match[1]}\n{tables[match['name']]()}\n{match[3]}"
 
     return _SECTION.sub(renew, text)
+
+
+_APPLICATIONS = {
+    "any ASGI application": ("raw_app.py",),
+    "Starlette": ("starlette_app.py",),
+    "FastAPI": ("fastapi_app.py",),
+    "Litestar": ("litestar_app.py",),
+    "Quart": ("quart_app.py",),
+    "Django": ("django_settings.py", "django_app.py"),
+}
+_SHOWN_LINE = re.compile(r"^ *(?:return )?(.*?),?  # shown$", re.MULTILINE)
+
+
+def applications() -> str:
+    """Return the table of complete applications: what sessions take in each of them, as it stands there."""
+    rows = ["| | all that it takes | the whole of it |", "|---|---|---|"]
+    for name, files in _APPLICATIONS.items():
+        lines = [line for file in files for line in _SHOWN_LINE.findall((APPS / file).read_text("utf-8"))]
+        links = ", ".join(f"[`{file}`](tests/apps/{file})" for file in files)
+        rows.append(f"| {name} | {'<br>'.join(f'`{line}`' for line in lines)} | {links} |")
+    return "\n".join(rows) + "\n"
 
 
 def configuration() -> str:

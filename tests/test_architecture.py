@@ -60,6 +60,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "backend.service": frozenset({"anyio"}),
     "cli": frozenset({"filelock", "rich", "typer"}),
     "config": frozenset({"pydantic"}),
+    "contrib.django": frozenset({"asgiref"}),
     "contrib.fastapi": frozenset({"pydantic"}),
     "contrib.litestar": frozenset({"pydantic"}),
     "keyring.editor": frozenset({"ruamel"}),

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 import generated
 import pytest
 import structlog
+from django.test import override_settings
 
 from sessionkit.audit.verification import Verifier
 from sessionkit.canonical import SessionOutcome
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.testing import AsgiClient
+from sessionkit.testing import AsgiClient, keyring
+from tests.apps.test_suite import APPLICATIONS
 from tests.unmeasured import environment
 from tests.untouched import untouched
 
@@ -84,6 +86,37 @@ async def test_embedding_examples_count_visits(name: str, *, hosted: bool) -> No
     assert len(client.jar) == 1
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home")
+async def test_quart_example() -> None:
+    """The Quart example keeps a session from request to request."""
+    client = AsgiClient(run("quart").app)
+    async with client.lifespan():
+        assert [(await client.get("/")).text for _ in range(3)] == ["visit 1", "visit 2", "visit 3"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.real_time
+@pytest.mark.usefixtures("home")
+async def test_django_example() -> None:
+    """The settings and the asgi.py of the Django example, around a view that counts."""
+    said = {name: value for name, value in vars(run("django_settings")).items() if name.isupper()}
+    with override_settings(ROOT_URLCONF="tests.contrib.test_django", **said):
+        client = AsgiClient(run("django_asgi").application)
+        async with client.lifespan():
+            assert [(await client.get("/visit")).text for _ in range(3)] == ["1", "2", "3"]
+
+
+def test_every_complete_application_is_shown() -> None:
+    """The table names each application of the common suite, with a line of it."""
+    rows = generated.applications().splitlines()[2:]
+    assert len(rows) == len(APPLICATIONS)
+    for row, name in zip(rows, APPLICATIONS, strict=True):
+        assert f"(tests/apps/{name}_app.py)" in row
+        assert re.search(r"\| `.+` \|", row)
+
+
 @pytest.mark.real_time
 @pytest.mark.usefixtures("home")
 async def test_litestar_route_opts_out() -> None:
@@ -110,6 +143,19 @@ def test_model_in_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     schema = run("typed").CART
     for held in ({"items": ["tea"]}, {"version": 1, "data": {"items": ["tea"]}}):
         assert schema.load({"cart": held}).items == {"tea": 1}
+
+
+def test_tests_of_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example's tests pass, and are able to fail: without the key that is retired, everybody is logged out."""
+    monkeypatch.chdir(tmp_path)
+    module = run("testing")
+    tests = [test for name, test in vars(module).items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+    monkeypatch.setattr(module, "keyring", lambda active, **_: keyring(active))
+    with pytest.raises(AssertionError):
+        module.test_nobody_is_logged_out_by_a_rotation()
 
 
 @pytest.mark.usefixtures("home")

@@ -4,4 +4,6 @@ Each serves the same pages: ``GET /read`` (the session as JSON), ``POST /write``
 ``POST /nested`` (appends to a list inside it), ``POST /login``, ``POST /logout``, ``POST /clear``, ``POST /big?n=``
 (n characters), ``GET /health`` (opted out), ``GET /boom`` (writes, then raises), and the websocket ``/ws``, which
 counts in the session before it accepts and tells the count.
+
+The README's table shows the lines that end in ``# shown``.
 """

@@ -111,5 +111,5 @@ def application(keyring: Keyring | str = "config/keyring.yaml", **options: Any) 
     """
     app = FastAPI()
     app.include_router(router)
-    app.add_middleware(SessionMiddleware, keyring=keyring, **options)
+    app.add_middleware(SessionMiddleware, keyring=keyring, **options)  # shown
     return app

@@ -91,9 +91,9 @@ def application(keyring: Keyring | str = "config/keyring.yaml", **options: Any) 
         keyring: a ring, or the path of its file.
         options: of ``CookieBackendConfig``.
     """
-    sessions = CookieBackendConfig(keyring, **options)
+    sessions = CookieBackendConfig(keyring, **options)  # shown
     return Litestar(
         [read, write, nested, login, logout, clear, big, health, boom, ws],
-        middleware=[sessions.middleware],
-        plugins=[sessions.plugin],
+        middleware=[sessions.middleware],  # shown
+        plugins=[sessions.plugin],  # shown
     )

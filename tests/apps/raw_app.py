@@ -74,4 +74,4 @@ def application(keyring: Keyring | str = "config/keyring.yaml", **options: Any) 
         keyring: a ring, or the path of its file.
         options: of ``SessionMiddleware``.
     """
-    return SessionMiddleware(app, keyring, **options)
+    return SessionMiddleware(app, keyring, **options)  # shown

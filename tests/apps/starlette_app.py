@@ -102,5 +102,5 @@ def application(keyring: Keyring | str = "config/keyring.yaml", **options: Any) 
             Route("/boom", boom),
             WebSocketRoute("/ws", ws),
         ],
-        middleware=[Middleware(SessionMiddleware, keyring=keyring, **options)],
+        middleware=[Middleware(SessionMiddleware, keyring=keyring, **options)],  # shown
     )

@@ -1,6 +1,7 @@
 """One suite for every framework: what a browser sees is the same whichever of them serves it.
 
-``AsgiClient`` keeps cookies as strictly as browsers do, and every application runs on asyncio and on trio.
+``AsgiClient`` keeps cookies as strictly as browsers do. Every application runs on asyncio, and on trio where its
+framework does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pytest
 from sessionkit.config import SessionConfig
 from sessionkit.keyring.key import KeyState
 from sessionkit.testing import AsgiClient, FixedClock
-from tests.apps import fastapi_app, litestar_app, raw_app, starlette_app
+from tests.apps import django_app, fastapi_app, litestar_app, quart_app, raw_app, starlette_app
 from tests.middleware.apps import Log, key, ring
 
 if TYPE_CHECKING:
@@ -29,8 +30,27 @@ APPLICATIONS: dict[str, Any] = {
     "starlette": starlette_app.application,
     "fastapi": fastapi_app.application,
     "litestar": litestar_app.application,
+    "quart": quart_app.application,
+    "django": django_app.application,
 }
+ASYNCIO_ALONE = frozenset({"quart", "django"})
+"""Frameworks that are written for asyncio."""
+
+ANSWERS_ERRORS = frozenset({"litestar", "quart", "django"})
+"""Frameworks that turn an exception into a response inside the middleware."""
+
 CONFIG = SessionConfig(exclude="/health")
+
+pytestmark = pytest.mark.parametrize(
+    ("visitor", "anyio_backend"),
+    [
+        (name, loop)
+        for name in APPLICATIONS
+        for loop in ("asyncio", "trio")
+        if loop == "asyncio" or name not in ASYNCIO_ALONE
+    ],
+    indirect=True,
+)
 
 
 class Visitor:
@@ -63,7 +83,7 @@ class Visitor:
         return response
 
 
-@pytest.fixture(params=APPLICATIONS)
+@pytest.fixture
 def visitor(request: pytest.FixtureRequest) -> Visitor:
     """Return a browser in front of each of the applications, none of which has been started."""
     return Visitor(request.param)
@@ -148,11 +168,11 @@ async def test_a_page_without_a_session_has_none(started: Visitor) -> None:
 async def test_a_request_that_fails_changes_nothing(started: Visitor) -> None:
     """What was written before an exception is not kept; the session before it is, and the loss is told."""
     await started.post("/write", {"n": 1})
-    with suppress(LookupError):  # Litestar answers it inside its middleware, the others outside
+    with suppress(LookupError):  # some answer it inside the middleware, the others outside
         await started.client.get("/boom")
     assert await started.read() == {"n": 1}
     [lost] = started.log.named("session.write_lost")
-    assert lost["reason"] == ("error_response" if started.name == "litestar" else "exception")
+    assert lost["reason"] == ("error_response" if started.name in ANSWERS_ERRORS else "exception")
 
 
 async def test_websockets_read_and_write_before_they_accept(started: Visitor) -> None:

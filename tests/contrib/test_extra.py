@@ -10,7 +10,7 @@ import pytest
 from sessionkit.contrib import extra
 
 
-@pytest.mark.parametrize("name", ["fastapi", "litestar"])
+@pytest.mark.parametrize("name", ["django", "fastapi", "litestar", "quart"])
 def test_a_missing_framework_names_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the framework, its module says which extra brings it."""
     importlib.import_module(name)

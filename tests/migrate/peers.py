@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import json
+import os
 import time
 from base64 import b64encode
 from datetime import UTC, datetime
@@ -125,8 +126,7 @@ def _bytes(value: str | bytes) -> bytes:
 
 _FLASK = flask.Flask("old")
 _QUART = quart.Quart("old")
-if not settings.configured:
-    settings.configure(SECRET_KEY="unset", SECRET_KEY_FALLBACKS=[])
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.apps.django_settings")
 
 
 class Peer(NamedTuple):
