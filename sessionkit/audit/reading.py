@@ -58,8 +58,9 @@ _MARK = b'sessionkit"'
 _WRAPPED = b'sessionkit\\"'
 """The same in a line that is a string in another one."""
 
+_WRAPPER = b'{"log":'
 _WRAPPING = {"log", "stream", "time"}
-"""What Docker puts around a line; ``attrs`` besides, if it is told to."""
+"""How a line that Docker puts around another one begins, and what it has; ``attrs`` besides, if it is told to."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -339,9 +340,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
     """
     if len(line) > MAX_LINE:
         raise _UnreadableError(f"is longer than {MAX_LINE} octets")
-    if _MARK not in line:
-        if _WRAPPED in line and (inner := _unwrapped(line)) is not None:
-            return _event(inner)
+    if _MARK not in line and not (line.startswith(_WRAPPER) and _WRAPPED in line):
         # Not parsed: where an application logs a lot of its own, this is most of the work saved.
         if b"\0" in line or (line.startswith(b"{") and not line.rstrip().endswith(b"}")):
             raise _UnreadableError("is cut short or overwritten")
@@ -353,24 +352,20 @@ def _event(line: bytes) -> dict[str, Any] | None:
         event = from_json(line[start:] if start else line, cache_strings="keys")
     except ValueError:
         raise _UnreadableError("is no JSON, or cut short") from None
-    if type(event) is not dict or event.get("component") != "sessionkit":
+    if type(event) is not dict:
         return None
+    if event.get("component") != "sessionkit":
+        inner = _unwrapped(event)
+        return None if inner is None else _event(inner)
     return _checked(event)
 
 
-def _unwrapped(line: bytes) -> bytes | None:
+def _unwrapped(outer: dict[str, Any]) -> bytes | None:
     """Return the line that Docker's ``json-file`` driver has put into one of its own; ``None`` if it is none of those.
 
     Nothing else that has a ``log`` is looked into: an application may log there what its visitors say.
-
-    Raises:
-        _UnreadableError: if it is broken.
     """
-    try:
-        outer = from_json(line)
-    except ValueError:
-        raise _UnreadableError("is no JSON, or cut short") from None
-    if type(outer) is not dict or outer.keys() - {"attrs"} != _WRAPPING or type(outer["log"]) is not str:
+    if outer.keys() - {"attrs"} != _WRAPPING or type(outer["log"]) is not str:
         return None
     return outer["log"].encode()
 

@@ -69,7 +69,7 @@ def docker(text: str, **more: object) -> dict[str, object]:
     return {"log": f"{text}\n", "stream": "stdout", "time": "2027-01-15T08:00:00.123456789Z", **more}
 
 
-@pytest.mark.parametrize("more", [{}, {"attrs": {"tag": "shop"}}])
+@pytest.mark.parametrize("more", [{}, {"attrs": {"tag": "shop"}}, {"attrs": {"tag": "sessionkit"}}])
 def test_a_line_in_dockers_file(more: dict[str, object]) -> None:
     """A line that Docker has put into one of its own is read as if it stood alone, with the time that it tells."""
     text = json.dumps(line())
