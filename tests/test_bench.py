@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench_sessions import audit_cost, audit_flood, audit_stall
+from bench_sessions import audit_cost, audit_flood, audit_stall, goals, memory, peers
 from bench_sessions.__main__ import main
+from bench_sessions.figures import LOOPS, Figure
 from bench_sessions.registry import GROUPS
+from bench_sessions.shop import check, shop, values
 from bench_sessions.timing import Work, interleaved
 
 if TYPE_CHECKING:
@@ -56,27 +58,59 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_stall, "STALL", 0.0)
     monkeypatch.setattr(audit_flood, "QUICK", 300)
     monkeypatch.setattr(audit_flood, "TRACED", 100)
+    monkeypatch.setattr(goals, "QUICK", (2, 2))
+    monkeypatch.setattr(goals, "CALLERS", 2)
+    monkeypatch.setattr(goals, "RETIRED", 3)
+    monkeypatch.setattr(goals, "ASKS", 10)
+    monkeypatch.setattr(goals, "QUICK_TRAFFIC", (2, 0.01))
+    monkeypatch.setattr(memory, "ASKS", 10)
+    monkeypatch.setattr(memory, "MIDDLEWARES", 1)
+    monkeypatch.setattr(peers, "QUICK", (2, 2))
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_every_group_runs(backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All groups print a table and write their figures, on either backend; what the flood promises holds."""
+def test_every_group_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All groups print a table and write their figures, on every loop; what the flood promises holds."""
     path = tmp_path / "figures.json"
-    main(["--quick", "--backend", backend, "--json", str(path)])
+    main([*GROUPS, "--quick", *(f"--loop={loop}" for loop in LOOPS), "--json", str(path)])
     told: dict[str, Any] = json.loads(path.read_text("utf-8"))
     printed = capsys.readouterr().out
     assert told["groups"].keys() == GROUPS.keys()
-    assert told["options"] == {"quick": True, "backend": backend}
-    for figures in told["groups"].values():
-        for figure in figures:
-            assert figure["row"] in printed
-    verdicts = [figure["note"] for figure in told["groups"]["audit-flood"] if figure["note"]]
-    assert verdicts == ["as promised"] * 4
+    assert told["quick"] is True
+    for by_loop in told["groups"].values():
+        assert list(by_loop) == list(LOOPS)
+        for figure in by_loop["asyncio"]:
+            assert figure["row"].split()[0] in printed
+    flood = told["groups"]["audit-flood"]["trio"]
+    assert [figure["note"] for figure in flood if figure["note"]] == ["as promised"] * 4
+
+
+@pytest.mark.parametrize(("value", "met"), [(0.334, True), (0.336, False)])
+def test_a_goal_is_judged_by_what_is_printed(value: float, met: bool) -> None:
+    """Two decimals of a ratio."""
+    assert Figure("read + write", value, "×", goal=0.33).met is met
+    assert Figure("read + write", value, "×").met is None
+
+
+async def test_a_contender_that_loses_the_session_is_not_measured() -> None:
+    """Answers alone are not enough: what was stored has to come back."""
+
+    async def forgetful(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"] = values(200)
+        await shop(values(200))(scope, receive, send)
+
+    with pytest.raises(RuntimeError, match="did not arrive"):
+        await check(forgetful, values(200))
+
+
+@pytest.mark.parametrize("size", [200, 2000, 16_000])
+def test_sessions_have_the_size_they_are_said_to_have(size: int) -> None:
+    """To the octet, as compact JSON."""
+    assert len(json.dumps(values(size), separators=(",", ":"))) == size
 
 
 def test_a_group_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     """It is said which there are."""
     with pytest.raises(SystemExit):
         main(["speed"])
-    assert "there is no group speed; there are audit-cost, audit-stall, audit-flood" in capsys.readouterr().err
+    assert "there is no group speed; there are goals, peers, memory" in capsys.readouterr().err
