@@ -7,13 +7,14 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
-from bench_sessions import audit_cost, audit_flood, audit_stall, goals, memory, peers
+from bench_sessions import audit_cost, audit_flood, audit_stall, counting, goals, instructions, memory, peers
 from bench_sessions.__main__ import main
 from bench_sessions.figures import LOOPS, Figure
 from bench_sessions.registry import GROUPS
-from bench_sessions.shop import check, shop, values
+from bench_sessions.shop import bare, check, shop, values
 from bench_sessions.timing import Work, interleaved
 
 if TYPE_CHECKING:
@@ -107,6 +108,57 @@ async def test_a_contender_that_loses_the_session_is_not_measured() -> None:
 def test_sessions_have_the_size_they_are_said_to_have(size: int) -> None:
     """To the octet, as compact JSON."""
     assert len(json.dumps(values(size), separators=(",", ":"))) == size
+
+
+def test_the_hot_paths_execute_what_was_accepted() -> None:
+    """No path takes over 5 % more or fewer instructions, or calls into C, than accepted for this Python."""
+    assert instructions.problems(instructions.counted(), instructions.accepted()) == []
+
+
+def counts(number: float, calls: float = 100) -> dict[str, Any]:
+    """Return the counts of one path."""
+    return {"read": {"instructions": number, "calls": calls, "most": {"codec.load": 60}}}
+
+
+def test_growth_is_told_with_the_figure_and_how_to_accept_it() -> None:
+    """Both ways, from 5 % on, for instructions and for calls into C; and paths that came or went."""
+    assert instructions.problems(counts(1050), counts(1000)) == []
+    [told] = instructions.problems(counts(1051), counts(1000))
+    assert "read: 1,051 instructions a request, +5.1% of the 1,000" in told
+    assert "scripts/bench instructions --accept" in told
+    assert "codec.load 60" in told
+    assert "-5.1%" in instructions.problems(counts(949), counts(1000))[0]
+    assert "106 calls" in instructions.problems(counts(1000, 106), counts(1000))[0]
+    assert "read: is new" in instructions.problems(counts(1000), {})[0]
+    assert "read: is gone" in instructions.problems({}, counts(1000))[0]
+
+
+def test_counts_are_accepted_for_one_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other versions stay, in order; a version without any says how to get them."""
+    file = tmp_path / "instructions.json"
+    monkeypatch.setattr(instructions, "FILE", file)
+    file.write_text('{"3.9": {}, "3.100": {}}', "utf-8")
+    with pytest.raises(LookupError, match=r"no counts for Python 3\.\d+, only for 3\.9, 3\.100\. If that is meant"):
+        instructions.accepted()
+    instructions.accept(counts(1000), file)
+    assert list(json.loads(file.read_text("utf-8"))) == ["3.9", instructions.VERSION, "3.100"]
+    assert instructions.accepted() == {"read": {"instructions": 1000, "calls": 100}}
+
+
+def test_a_slower_path_is_counted_as_slower() -> None:
+    """One more look at the session is some instructions, the same ones every time."""
+
+    async def once(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"].get("user")
+        await bare()(scope, receive, send)
+
+    async def twice(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"].get("user")
+        await once(scope, receive, send)
+
+    first, again, slower = (anyio.run(counting.count, counting.Way(app))[0].total() for app in (once, once, twice))
+    assert first == again
+    assert first < slower < first + 50
 
 
 def test_a_group_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:

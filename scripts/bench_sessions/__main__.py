@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 
+from bench_sessions import instructions
 from bench_sessions.figures import LOOPS, Figure, Options
 from bench_sessions.registry import GROUPS
 from bench_sessions.table import as_json, show
@@ -20,7 +21,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, for a look")
     parser.add_argument("--loop", choices=LOOPS, action="append", help="on this event loop alone; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--accept", action="store_true", help="keep the counts of instructions as they are now")
     given = parser.parse_args(arguments)
+    if given.accept:
+        instructions.accept(instructions.counted())
     unknown = sorted(set(given.groups) - GROUPS.keys())
     if unknown:
         parser.error(f"there is no group {', '.join(unknown)}; there are {', '.join(GROUPS)}")

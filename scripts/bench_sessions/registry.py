@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from bench_sessions import audit_cost, audit_flood, audit_stall, goals, memory, peers
+from bench_sessions import audit_cost, audit_flood, audit_stall, goals, instructions, memory, peers
 
 __all__ = ["GROUPS"]
 
 GROUPS = {
     group.name: group
-    for group in (goals.GROUP, peers.GROUP, memory.GROUP, audit_cost.GROUP, audit_stall.GROUP, audit_flood.GROUP)
+    for group in (
+        goals.GROUP,
+        peers.GROUP,
+        memory.GROUP,
+        instructions.GROUP,
+        audit_cost.GROUP,
+        audit_stall.GROUP,
+        audit_flood.GROUP,
+    )
 }
