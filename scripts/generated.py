@@ -12,6 +12,7 @@ from pathlib import Path
 import audit_page
 from pydantic import BaseModel
 
+from bench_sessions import published
 from sessionkit import config
 from sessionkit.audit import catalogue
 from sessionkit.config import SessionConfig
@@ -36,7 +37,7 @@ def files() -> dict[Path, str]:
 
 def with_tables(text: str) -> str:
     """Return a README with its generated sections renewed."""
-    tables = {"configuration": configuration, "audit": audit_page.summary}
+    tables = {"configuration": configuration, "audit": audit_page.summary, "bench": published.table}
 
     def renew(match: re.Match[str]) -> str:
         return f"{match[1]}\n{tables[match['name']]()}\n{match[3]}"

@@ -5,15 +5,33 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
-from bench_sessions import audit_cost, audit_flood, audit_stall, counting, goals, instructions, memory, peers
+from bench_sessions import (
+    audit_cost,
+    audit_flood,
+    audit_stall,
+    codecs,
+    counting,
+    goals,
+    instructions,
+    memory,
+    peers,
+    plot,
+    published,
+    scaling,
+    served,
+    soak,
+)
 from bench_sessions.__main__ import main
-from bench_sessions.figures import LOOPS, Figure
+from bench_sessions.contenders import CONTENDERS
+from bench_sessions.figures import Figure
 from bench_sessions.registry import GROUPS
+from bench_sessions.scaling import SWEEPS
 from bench_sessions.shop import bare, check, shop, values
 from bench_sessions.timing import Work, interleaved
 
@@ -67,23 +85,91 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "ASKS", 10)
     monkeypatch.setattr(memory, "MIDDLEWARES", 1)
     monkeypatch.setattr(peers, "QUICK", (2, 2))
+    monkeypatch.setattr(scaling, "QUICK", 2)
+    monkeypatch.setattr(scaling, "SWEEPS", [replace(sweep, sizes=sweep.sizes[:2], times=4) for sweep in SWEEPS])
+    monkeypatch.setattr(plot, "SWEEPS", scaling.SWEEPS)
+    monkeypatch.setattr(soak, "TURN", 1)
+    monkeypatch.setattr(served, "QUICK", (2, 0.01))
+    monkeypatch.setattr(served, "WHO", ("bare app", "sessionkit"))
+    monkeypatch.setattr(instructions, "counted", lambda: counts(1000))
+    monkeypatch.setattr(instructions, "accepted", lambda: counts(1000))
 
 
 @pytest.mark.usefixtures("small")
 def test_every_group_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All groups print a table and write their figures, on every loop; what the flood promises holds."""
-    path = tmp_path / "figures.json"
-    main([*GROUPS, "--quick", *(f"--loop={loop}" for loop in LOOPS), "--json", str(path)])
+    """All groups print a table, write their figures and draw; what the flood promises holds."""
+    path, picture, folder = tmp_path / "figures.json", tmp_path / "all.png", tmp_path / "scaling"
+    arguments = ["--quick", "--soak=0.1", f"--json={path}", f"--plot={picture}", f"--scaling={folder}"]
+    main([*GROUPS, *arguments])
     told: dict[str, Any] = json.loads(path.read_text("utf-8"))
     printed = capsys.readouterr().out
     assert told["groups"].keys() == GROUPS.keys()
     assert told["quick"] is True
-    for by_loop in told["groups"].values():
-        assert list(by_loop) == list(LOOPS)
+    for name, by_loop in told["groups"].items():
+        assert tuple(by_loop) == GROUPS[name].loops
         for figure in by_loop["asyncio"]:
             assert figure["row"].split()[0] in printed
-    flood = told["groups"]["audit-flood"]["trio"]
+    flood = told["groups"]["audit-flood"]["asyncio"]
     assert [figure["note"] for figure in flood if figure["note"]] == ["as promised"] * 4
+    assert len(list(folder.iterdir())) == len(SWEEPS)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    section = published.text(told)
+    assert "| **sessionkit** |" in section
+    assert "| Starlette | " in section
+    assert (
+        f"Goals met: {sum(figure['met'] is True for by in told['groups']['goals'].values() for figure in by)}"
+        in section
+    )
+
+
+def test_figures_are_published_from_a_full_run_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """A quick look, or a part, must not become the README's figures; and a picture needs what it shows."""
+    for arguments, told in (
+        (["--publish", "--quick"], "--publish needs a full run"),
+        (["--publish", "goals"], "--publish needs a full run"),
+        (["--publish", "--loop=trio"], "--publish needs a full run"),
+        (["goals", "--plot=all.png"], "--plot draws the groups goals and peers"),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert told in capsys.readouterr().err
+
+
+def test_every_contender_of_the_readme_says_what_it_does() -> None:
+    """A table without words for one of them would not be made."""
+    measured = {name for name, contender in CONTENDERS.items() if contender.over is not None}
+    direct = {codecs.floor().row, codecs.litestar_direct().row, codecs.fernet().row}
+    assert published.DOES.keys() == measured | direct
+
+
+@pytest.mark.parametrize(
+    ("costs", "flat", "verdict"),
+    [
+        ([10, 11, 12], True, "flat"),
+        ([10, 9, 5], True, "flat"),
+        ([10, 11, 13], True, "NOT FLAT: up to +30%"),
+        ([10, 20, 40], False, "linear"),
+        ([10, 30, 160], False, "NOT LINEAR"),
+    ],
+)
+def test_shapes_are_told_apart(costs: list[float], flat: bool, verdict: str) -> None:
+    """What grows where nothing should, and what bends upwards, is no longer what it is called."""
+    assert scaling.shape([1, 2, 4], costs, flat=flat).startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "unit", "growing"),
+    [
+        ([100_000_000] * 10, 1, False),
+        ([100_000_000 + 200_000 * number for number in range(10)], 1, True),
+        ([100_000_000, *[100_300_000] * 9], 1, False),
+        ([400_000 + 1000 * number for number in range(10)], 64, True),
+        ([400_000 + 100 * number for number in range(10)], 64, False),
+    ],
+)
+def test_growth_is_told_from_a_start(sizes: list[int], unit: int, growing: bool) -> None:
+    """A step at first is none; one from each moment to the next is."""
+    assert soak.grows(sizes, unit) is growing
 
 
 @pytest.mark.parametrize(("value", "met"), [(0.334, True), (0.336, False)])

@@ -39,12 +39,14 @@ class Load:
         size: of the session as JSON, in octets.
         callers: at once.
         loop: it runs on.
+        foreign: further cookies that the request brings.
         stranger: the request brings no session, and the application touches none.
     """
 
     size: int = 200
     callers: int = 1
     loop: str = "asyncio"
+    foreign: int = 0
     stranger: bool = False
 
     def pause(self) -> Callable[[], Awaitable[None]] | None:
@@ -86,7 +88,8 @@ def work(name: str, load: Load) -> Work:
                 cookie = b"session=" + b"a" * (load.size * 4 // 3)  # bare ones are sent as much, and do not look
             else:
                 cookie = await check(app, values(load.size))
-            yield callers(load.callers, requests(app, cookie))
+            others = [b"_track_%d=%s" % (number, b"v" * 24) for number in range(load.foreign)]
+            yield callers(load.callers, requests(app, b"; ".join([*others, cookie])))
 
     return Work(name, prepare, contender.over)
 

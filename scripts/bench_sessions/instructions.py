@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
+from anyio import to_thread
 
 from bench_sessions.figures import Figure, Group, Options
 
@@ -87,7 +87,7 @@ def problems(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
 
 
 async def _run(_: Options) -> list[Figure]:
-    now = await anyio.to_thread.run_sync(counted)
+    now = await to_thread.run_sync(counted)
     before = accepted()
     figures = []
     for path, counts in now.items():

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from bench_sessions import audit_cost, audit_flood, audit_stall, goals, instructions, memory, peers
+from bench_sessions import (
+    audit_cost,
+    audit_flood,
+    audit_stall,
+    goals,
+    instructions,
+    memory,
+    peers,
+    scaling,
+    served,
+    soak,
+)
 
 __all__ = ["GROUPS"]
 
@@ -12,6 +23,9 @@ GROUPS = {
         goals.GROUP,
         peers.GROUP,
         memory.GROUP,
+        served.GROUP,
+        scaling.GROUP,
+        soak.GROUP,
         instructions.GROUP,
         audit_cost.GROUP,
         audit_stall.GROUP,
