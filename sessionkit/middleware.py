@@ -15,6 +15,7 @@ Rules of this file:
 from __future__ import annotations
 
 from copy import copy
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
@@ -44,7 +45,7 @@ from sessionkit.lifespan import Lifespan
 from sessionkit.session import Session, SessionInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
@@ -124,25 +125,26 @@ class SessionMiddleware:
         elif kind == "http" and self._health is not None and route_path(scope) == self._health:
             await health.answer(self.service, scope, send)
         elif (
-            kind not in self._scopes or (self._excludes is not None and self._excludes(scope)) or self._opted_out(scope)
+            kind not in self._scopes or (self._excludes is not None and self._excludes(scope)) or self.opted_out(scope)
         ):
             await self.app(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
 
-    def _opted_out(self, scope: Scope) -> bool:
+    def opted_out(self, scope: Scope) -> bool:
         """Tell whether the route says no: Litestar's ``opt``, an attribute of the endpoint, or a key in the scope."""
-        option, handler, endpoint = self._opt_out, scope.get("route_handler"), scope.get("endpoint")
-        if handler is None and endpoint is None:
-            return bool(scope.get(option))
-        opt = getattr(handler, "opt", None)
-        return bool((opt and opt.get(option)) or getattr(endpoint, option, False) or scope.get(option))
+        option = self._opt_out
+        if "route_handler" in scope or "endpoint" in scope:
+            opt = getattr(scope.get("route_handler"), "opt", None)
+            if (opt and opt.get(option)) or getattr(scope.get("endpoint"), option, False):
+                return True
+        return option in scope and bool(scope[option])
 
     # --- connections --------------------------------------------------------------------------------------------------
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         registry = scope.get(SCOPE_KEY)
-        if not isinstance(registry, _Registry):
+        if registry is None or not isinstance(registry, _Registry):
             registry = scope[SCOPE_KEY] = _Registry()
         elif self.key in registry.owners:
             self._refuse_stranger(registry.owners[self.key].service)
@@ -150,7 +152,7 @@ class SessionMiddleware:
             return
         received: Received = ABSENT
         fields = cookie_fields(scope)
-        if any(name in field for field in fields for name in self._names):
+        if fields and self._may_hold_ours(fields):
             client = scope.get("client")
             load = Load(fields, client[0] if client else None)
             try:
@@ -158,12 +160,29 @@ class SessionMiddleware:
                 if reply is None:
                     reply = await self.service.ask(load)
             except ActorError:
-                account = registry.accounts[self.config.key] = Account(self.service.trail, ABSENT, None)
+                account = registry.accounts[self.key] = Account(self.service.trail, ABSENT, None)
                 account.note(SessionOutcome.UNAVAILABLE)
                 await _unavailable(scope, send)
                 return
             received = reply  # type: ignore[assignment]  # the reply to Load
-        await _Exchange(self, scope, received, registry).run(receive, send)
+        exchange = _Exchange(self, scope, send, received, registry)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except Exception:
+            exchange.unanswered("exception")
+            raise
+        else:
+            exchange.unanswered("no_response")
+        finally:
+            exchange.finish()
+
+    def _may_hold_ours(self, fields: Sequence[bytes]) -> bool:
+        """Tell whether one of our names occurs: a test of substrings, before anything is parsed."""
+        for name in self._names:
+            for field in fields:
+                if name in field:
+                    return True
+        return False
 
     def _refuse_stranger(self, outer: SessionService) -> None:
         """Refuse another middleware of the same cookie name inside ours, unless it shares a key and so means the same.
@@ -219,64 +238,48 @@ class _Registry(dict[str, Any]):
 
 
 class _Exchange:
-    """One connection: its session, what became of it, and the application's messages on their way out."""
+    """One connection: its session, what became of it, and the application's messages on their way out.
 
-    __slots__ = (
-        "_account",
-        "_closed",
-        "_decided",
-        "_finished",
-        "_late",
-        "_middleware",
-        "_others",
-        "_outer",
-        "_received",
-        "_registry",
-        "_scope",
-        "_send",
-        "_session",
-        "_stored",
-    )
+    No slots: what nearly no connection sets stands here once, instead of being set for each.
+    """
 
-    def __init__(self, middleware: SessionMiddleware, scope: Scope, received: Received, registry: _Registry) -> None:
+    _decided = False
+    _finished = False
+    _closed: str | None = None
+    _late: str | None = None
+    _others = False
+    _stored: bytes | None = None
+    """Payload of the save; before it, what came counts."""
+
+    def __init__(
+        self, middleware: SessionMiddleware, scope: Scope, send: Send, received: Received, registry: _Registry
+    ) -> None:
         self._middleware = middleware
         self._scope = scope
+        self._send = send
         self._received = received
         self._registry = registry
-        self._session = _session_of(received, middleware.clock)
-        self._account = Account(middleware.service.trail, received, self._session)
-        self._stored = received.payload if isinstance(received, Loaded | Migrated) else b"{}"
-        self._outer = scope.get("session", _MISSING)
-        self._others = self._outer is not _MISSING and not isinstance(self._outer, Session)
-        self._decided = False
-        self._closed: str | None = None
-        self._late: str | None = None
-        self._finished = False
+        session = self._session = _session_of(received, middleware.clock)
+        self._outer = outer = scope.get("session", _MISSING)
+        if outer is not _MISSING and not isinstance(outer, Session):
+            self._others = True
+        name = middleware.key
+        registry[name] = scope["session"] = session
+        registry.owners[name] = self
+        self._account = registry.accounts[name] = Account(middleware.service.trail, received, session)
 
     @property
     def service(self) -> SessionService:
         """Whose session it is."""
         return self._middleware.service
 
-    async def run(self, receive: Receive, send: Send) -> None:
-        name, scope = self._middleware.key, self._scope
-        self._send = send
-        self._registry[name] = scope["session"] = self._session
-        self._registry.owners[name] = self
-        self._registry.accounts[name] = self._account
-        try:
-            await self._middleware.app(scope, receive, self.send)
-        except Exception:
-            if not self._decided and self._changed():
-                self._lost("exception")
-            raise
-        else:
-            if not self._decided and self._changed():
-                self._lost("no_response")
-        finally:
-            self._finish()
+    def unanswered(self, reason: str) -> None:
+        """Tell what is lost where the application is through and cookies were never decided."""
+        if not self._decided and self._changed():
+            self._lost(reason)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Leave the scope as it was found."""
         self._finished = True
         reason = self._late
         if reason is None and self._closed is not None and self._changed():
@@ -322,18 +325,25 @@ class _Exchange:
 
     async def _respond(self, message: ASGIMessage, scope_type: str) -> None:
         self._decided = True
-        if self._middleware._opted_out(self._scope):  # noqa: SLF001 - same file; a router resolved the route meanwhile
+        if self._middleware.opted_out(self._scope):  # a router resolved the route meanwhile
             await self._send(message)
             return
         touched = self._session.accessed or self._value() is not self._session
-        if not touched and not _untidy(self._received):
-            await self._pass_on(message, _CLOSED[scope_type])
-            return
+        told: tuple[Event, ...] = ()
+        if touched or _untidy(self._received):
+            message, told = await self._with_cookies(message, scope_type, touched=touched)
+        await self._pass_on(message, _CLOSED[scope_type])
+        if told:
+            self._middleware.service.log.emit(told)
+
+    async def _with_cookies(
+        self, message: ASGIMessage, scope_type: str, *, touched: bool
+    ) -> tuple[ASGIMessage, tuple[Event, ...]]:
+        """Return the message with the cookies, and events that are true once it has been handed to the server."""
         headers = list(message.get("headers") or ())
         found = survey(headers)
-        request = self._request(message.get("status", 200), scope_type, shared=found.shared, touched=touched)
         try:
-            saved = await self._save(request)
+            saved = await self._save(self._request(message.get("status", 200), scope_type, found.shared, touched))
         except SessionKitError as error:
             self._account.note(SessionOutcome.FAILED, type(error).__name__)
             if self._session.destroyed:
@@ -341,12 +351,10 @@ class _Exchange:
             raise
         self._stored = saved.stored
         self._account.keep(saved)
-        # From here on it tells whether anybody was at it after it was saved: also another task, during the send below.
+        # From here on it tells whether anybody was at it after it was saved: also another task, while it is sent.
         self._session.accessed = False
         told = self._add_headers(headers, saved, found, touched=touched)
-        await self._pass_on({**message, "headers": headers}, _CLOSED[scope_type])
-        if saved.events or told:
-            self._middleware.service.log.emit((*saved.events, *told))
+        return {**message, "headers": headers}, (*saved.events, *told) if told else saved.events
 
     def _keep_ended(self) -> None:
         """Let the next response of this connection carry the end of a session whose successor could not be stored."""
@@ -354,7 +362,7 @@ class _Exchange:
         self._registry[self._middleware.key] = self._scope["session"] = self._session
         self._decided = False
 
-    def _request(self, status: int, scope_type: str, *, shared: bool, touched: bool) -> Save:
+    def _request(self, status: int, scope_type: str, shared: bool, touched: bool) -> Save:  # noqa: FBT001 - as in Save
         """Return what is to be asked; the session's value stays away from frames that errors pass through."""
         return Save(
             self._value(),
@@ -372,7 +380,7 @@ class _Exchange:
         Raises:
             SessionKitError: into the application, before anything was sent.
         """
-        if request.received is ABSENT and (request.value is None or self._is_empty(request.value)):
+        if self._received is ABSENT and (request.value is None or self._is_empty(request.value)):
             # Nothing came and nothing is to go: visitors without a session are served even while the actor is not.
             return NOTHING
         service = self._middleware.service
@@ -415,13 +423,14 @@ class _Exchange:
         Meanwhile the scope holds what other people's middleware put there, if any is around ours: what it sees in there
         it takes for its own. Middleware of ours knows better, see ``_current``.
         """
-        scope, mine = self._scope, self._scope.get("session")
-        if self._others:
-            scope["session"] = self._outer
-        try:
+        if not self._others:
             await self._send(message)
-        finally:
-            if self._others:
+        else:
+            scope = self._scope
+            mine, scope["session"] = scope.get("session"), self._outer
+            try:
+                await self._send(message)
+            finally:
                 scope["session"] = mine
         self._closed = closes
         self._session.close(closes, strict=self._middleware.strict, on_late_write=self._on_late_write)
@@ -430,8 +439,11 @@ class _Exchange:
 
     def _value(self) -> object:
         """Return what is to be stored: the session, what took its place in the scope or the registry, or ``None``."""
-        registered = self._registry.get(self._middleware.key)
-        if registered is not self._session:
+        session, registry = self._session, self._registry
+        registered = registry.get(self._middleware.key)
+        if registered is session is self._scope.get("session") and len(registry.owners) == 1:
+            return session  # nearly always: one middleware of ours, and nothing took the session's place
+        if registered is not session:
             return None if is_cleared(registered) else registered
         current = self._current()
         if current is self._session:
@@ -460,7 +472,8 @@ class _Exchange:
         value = self._value()
         if value is self._session and not self._session.accessed:
             return False
-        return self._middleware.service.differs(value, self._stored)
+        stored = _payload(self._received) if self._stored is None else self._stored
+        return self._middleware.service.differs(value, stored)
 
     def _on_late_write(self, reason: str) -> None:
         if self._late is None:
@@ -491,16 +504,28 @@ def _resolve(config: object) -> SessionConfig:
 
 
 def _session_of(received: Received, clock: Callable[[], float]) -> Session:
+    if received is ABSENT:
+        return Session(clock=clock)
     match received:
         case Loaded():
-            info = SessionInfo(received.key.kid, received.size, len(received.names), received.deadline)
-            return Session(received.data, record=received.record, info=info, clock=clock)
+            return Session(received.data, record=received.record, info=partial(_info, received), clock=clock)
         case Migrated():
             return Session(received.data, clock=clock)
         case Rejected():
-            return Session(info=SessionInfo(rejected=received.reason.value), clock=clock)
-        case _:  # Absent
+            return Session(info=partial(_info, received), clock=clock)
+        case _:  # Absent, with cookies that hold no session
             return Session(clock=clock)
+
+
+def _info(received: Loaded | Rejected) -> SessionInfo:
+    """Return facts about the cookie that came; made when somebody asks, which few do."""
+    if isinstance(received, Rejected):
+        return SessionInfo(rejected=received.reason.value)
+    return SessionInfo(received.key.kid, received.size, len(received.names), received.deadline)
+
+
+def _payload(received: Received) -> bytes:
+    return received.payload if isinstance(received, Loaded | Migrated) else b"{}"
 
 
 def _is_foreign(value: object) -> bool:
@@ -513,6 +538,8 @@ def _is_foreign(value: object) -> bool:
 
 def _untidy(received: Received) -> bool:
     """Tell whether there may be cookies to clear although nobody touched the session."""
+    if received is ABSENT:
+        return False
     if isinstance(received, Loaded):
         return bool(received.stale)
     if isinstance(received, Migrated):

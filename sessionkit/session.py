@@ -70,49 +70,42 @@ class Session(dict[str, Any]):
     Args:
         data: what was stored.
         record: its record, or ``None`` for a new session.
-        info: facts about the cookie it came with.
+        info: facts about the cookie it came with, or what makes them when they are asked for.
         clock: returns Unix seconds; used by ``regenerate``, ``expired`` and ``require_recent_auth``.
     """
 
-    __slots__ = (
-        "_clock",
-        "_id",
-        "_late",
-        "_remember",
-        "accessed",
-        "destroyed",
-        "info",
-        "modified",
-        "previous_id",
-        "reason",
-        "record",
-        "renewed",
-        "signed_in",
-    )
+    # No slots: what is the same in every new session stands here, where it costs nothing to set.
+    accessed = False
+    modified = False
+    renewed = False
+    destroyed = False
+    signed_in: float | None = None
+    previous_id: bytes | None = None
+    reason: str | None = None
+    record: Record | None = None
+    _remember = False
+    _id: bytes | None = None
+    _info: SessionInfo | Callable[[], SessionInfo] = _NO_INFO
+    _late: tuple[str, bool, Callable[[str], None]] | None = None
 
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
         *,
         record: Record | None = None,
-        info: SessionInfo = _NO_INFO,
+        info: SessionInfo | Callable[[], SessionInfo] = _NO_INFO,
         clock: Callable[[], float],
     ) -> None:
         if data:
             super().__init__(data)
-        self.record = record
-        self.info = info
-        self.accessed = False
-        self.modified = False
-        self.renewed = False
-        self.destroyed = False
-        self.signed_in: float | None = None
-        self.previous_id: bytes | None = None
-        self.reason: str | None = None
-        self._remember = record is not None and record.remember
-        self._id = None if record is None else record.id
         self._clock = clock
-        self._late: tuple[str, bool, Callable[[str], None]] | None = None
+        if record is not None:
+            self.record = record
+            self._id = record.id
+            if record.remember:
+                self._remember = True
+        if info is not _NO_INFO:
+            self._info = info
 
     # --- what an application may ask of it ----------------------------------------------------------------------------
 
@@ -127,6 +120,14 @@ class Session(dict[str, Any]):
         if self._id is None:
             self._id = os.urandom(ID_SIZE)
         return self._id
+
+    @property
+    def info(self) -> SessionInfo:
+        """Facts about the cookie the request came with."""
+        info = self._info
+        if not isinstance(info, SessionInfo):
+            info = self._info = info()
+        return info
 
     @property
     def created(self) -> float | None:

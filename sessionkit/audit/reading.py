@@ -24,7 +24,10 @@ import zlib
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
+from types import NoneType
 from typing import IO, TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 from pydantic_core import from_json
@@ -54,9 +57,12 @@ _MARK = b'sessionkit"'
 _GZIP = b"\x1f\x8b"
 
 _NUMBERS = frozenset({int, float})
-_NUMBER_LIMIT = 1 << 63
+_MOST = 1 << 63
+_LEAST = -_MOST
 """What no count, size or span of ours comes near. Beyond, sums and averages would end in an ``OverflowError``; NaN is
 on neither side of it."""
+
+_from_iso = datetime.fromisoformat
 
 _LATEST = 253_402_300_800.0
 """Unix seconds at which years get five digits: the end of what ISO 8601 and ``datetime`` can say."""
@@ -204,10 +210,14 @@ class LogReader(LogParser):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the events; what cannot be read is counted on the way."""
         parse = self.parse
-        for source, number, line in self.raw():
-            event = parse(line, source, number)
-            if event is not None:
-                yield event
+        for source in self._sources:
+            number = 0
+            for lines in self._blocks(source):
+                for line in lines:
+                    number += 1
+                    if line and line != b"\r" and (event := parse(line, source, number)) is not None:
+                        yield event
+            self._ended(source, number)
 
     def having(self, needles: Sequence[bytes]) -> Iterator[dict[str, Any]]:
         """Yield the events of the lines that hold one of some strings; the others are not parsed, nor counted."""
@@ -221,20 +231,24 @@ class LogReader(LogParser):
         """Yield every line that is not empty, unparsed, with its source and number."""
         for source in self._sources:
             number = 0
-            for number, line in enumerate(self._lines(source), 1):
+            for number, line in enumerate(chain.from_iterable(self._blocks(source)), 1):
                 if line and line != b"\r":
                     yield source, number, line
-            if self._failure is not None:
-                self.break_off(source, number + 1, self._failure)
+            self._ended(source, number)
 
-    def _lines(self, source: str) -> Iterator[bytes]:
+    def _ended(self, source: str, lines: int) -> None:
+        if self._failure is not None:
+            self.break_off(source, lines + 1, self._failure)
+
+    def _blocks(self, source: str) -> Iterator[list[bytes]]:
+        """Yield the lines of a source, those of a block at once."""
         self._failure = None
         lines = Lines()
         try:
             with self._opened(source) as (raw, stream):
                 at = 0
                 while block := stream.read(_BLOCK):
-                    yield from lines.feed(block)
+                    yield lines.feed(block)
                     at = self._told(raw, at)
         except (OSError, EOFError, zlib.error) as error:
             # A compressed file that was cut, a disk that fails: what came before it counts.
@@ -242,7 +256,7 @@ class LogReader(LogParser):
             self._failure = f"cannot be read on from here ({what})"
         rest = lines.rest()
         if rest:
-            yield rest
+            yield [rest]
 
     def _told(self, raw: IO[bytes], before: int) -> int:
         if self._progress is None or not raw.seekable():
@@ -361,21 +375,20 @@ def seconds(value: object) -> float | None:
     """
     if type(value) is str:
         try:
-            moment = datetime.fromisoformat(value)
+            moment = _from_iso(value)
         except ValueError:
             return None
-        found = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-    elif type(value) in {int, float}:
-        found = cast("float", value)
-    else:
-        return None
-    return float(found) if 0 <= found < _LATEST else None
+        found = moment.timestamp() if moment.tzinfo is not None else moment.replace(tzinfo=UTC).timestamp()
+        return found if 0 <= found < _LATEST else None
+    if type(value) in _NUMBERS and 0 <= (number := cast("float", value)) < _LATEST:
+        return float(number)
+    return None
 
 
 class _Shape:
     """The fields of one kind of event with the JSON types they may have, and whether they must be there."""
 
-    __slots__ = ("_fields", "_fitting", "_names", "_numbers")
+    __slots__ = ("_fields", "_fitting", "_names", "_values")
 
     def __init__(self, kind: type[Event]) -> None:
         hints = get_type_hints(kind)
@@ -383,23 +396,27 @@ class _Shape:
             (field.name, _json_types(hints[field.name]), field.default is MISSING) for field in fields(kind)
         ]
         self._names = tuple(name for name, _, _ in self._fields)
-        self._numbers = tuple(name for name, allowed, _ in self._fields if not allowed.isdisjoint({int, float}))
-        self._fitting: set[tuple[type, ...]] = set()
+        self._values = itemgetter(*self._names, "event", "timestamp")  # two more: with fewer it yields no tuple
+        self._fitting: dict[tuple[type, ...], tuple[int, ...]] = {}
 
     def misfit(self, event: dict[str, Any]) -> str | None:
         """Return the first field of an event that is not as it must be."""
-        for name in self._numbers:
-            number: Any = event.get(name)
-            if type(number) in _NUMBERS and not -_NUMBER_LIMIT < number < _NUMBER_LIMIT:
-                return name
+        try:
+            values: tuple[Any, ...] = self._values(event)
+        except KeyError:  # what may be missing: rare, for our own lines say null
+            values = tuple(map(event.get, self._names))
         # Nearly all events of a kind have the same types: looking those up costs a fifth of looking at each.
-        types = tuple(map(type, map(event.get, self._names)))
-        if types in self._fitting:
-            return None
-        for (name, allowed, needed), found in zip(self._fields, types, strict=True):
-            if found not in allowed and (needed or found is not type(None)):
-                return name
-        self._fitting.add(types)
+        types = tuple(map(type, values))
+        numbers = self._fitting.get(types)
+        if numbers is None:
+            for (name, allowed, needed), found in zip(self._fields, types, strict=False):
+                if found not in allowed and (needed or found is not NoneType):
+                    return name
+            numbers = tuple(at for at in range(len(self._names)) if types[at] in _NUMBERS)
+            self._fitting[types] = numbers
+        for at in numbers:
+            if not _LEAST < values[at] < _MOST:
+                return self._names[at]
         return None
 
 

@@ -323,14 +323,16 @@ class Usage:
         return use
 
     def _written(self, event: Event) -> None:
-        when, kid = event["timestamp"], intern(event["kid"])  # one string a key, not one a session
+        when, kid = event["timestamp"], event["kid"]
         until = seconds(event.get("expires_at"))
         if until is None:
             until = when
         elif until - when > self.lifetime:
             self.lifetime = until - when
-        self._key_of(kid).sealed_at(when)
-        self._session(event["session_ref"], kid).hangs(kid, when, until)
+        key = self.keys.get(kid) or self._key_of(kid)
+        key.sealed_at(when)
+        # The key's own string: one a key, not one a session.
+        self._session(event["session_ref"], key.kid).hangs(key.kid, when, until)
 
     def _regenerated(self, event: Event) -> None:
         self._written(event)

@@ -215,12 +215,17 @@ class Actor(Generic[Message, Reply, Event]):
         if self._idle_thread != get_ident():
             return None
         try:
-            reply, events = self._perform(self._behaviour, message)
+            reply, events = self._behaviour.handle(message)
+        except Exception as error:  # noqa: BLE001 - as in ``_perform``, spared a call
+            error_type = self._note_failure(message, error)
+        else:
+            self._handled += 1
+            if events:
+                self._tell_events(events)
+            return (reply,)
         finally:
             del message
-        if events:
-            self._tell_events(events)
-        return (reply,)
+        raise MessageFailed(error_type)
 
     async def ask(self, message: Message, *, timeout: float = 5.0, control: bool = False) -> Reply:
         """Hand over a message and wait for its reply. Served in place, it returns without yielding to other tasks.
@@ -347,19 +352,24 @@ class Actor(Generic[Message, Reply, Event]):
             self._tell_events(events)
 
     def _perform(self, behaviour: Handler[Message, Reply, Event], message: Message) -> tuple[Reply, Sequence[Event]]:
-        """Run the handler: the one place where that is done, for all three ways a message can come."""
+        """Run the handler for a message that was not answered in place."""
         try:
             reply, events = behaviour.handle(message)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises concerns its caller alone
-            error_type, where = _name_and_place(error)
-            self._failed += 1
-            self._tell(HandlerFailed(type(message).__name__, error_type, where))
+            error_type = self._note_failure(message, error)
         else:
             self._handled += 1
             return reply, events
         finally:
             del message
         raise MessageFailed(error_type)
+
+    def _note_failure(self, message: Message, error: Exception) -> str:
+        """Count and tell what a handler raised; return its type, which is all that may be said of it."""
+        error_type, where = _name_and_place(error)
+        self._failed += 1
+        self._tell(HandlerFailed(type(message).__name__, error_type, where))
+        return error_type
 
     def _accept(self, envelope: Envelope[Message, Reply]) -> None:
         rejected = self._mailbox.rejected

@@ -69,6 +69,10 @@ ROTATION_PERIOD = 90 * 86_400.0
 REMINDER_INTERVAL = 86_400.0
 """Seconds between reminders of a rotation that is overdue."""
 
+_HOLDING = (Loaded, Migrated)
+"""What holds a session. A name, since ``Loaded | Migrated`` is put together anew at every turn."""
+
+_COOKIE_LENGTH = len(b"cookie")
 _EMPTY = b"{}"
 _LARGEST = 3
 """Entries named when a session is too large."""
@@ -81,7 +85,13 @@ def system_clock() -> float:
 
 def cookie_fields(scope: Mapping[str, Any]) -> tuple[bytes, ...]:
     """Return the values of all Cookie header fields of a connection."""
-    return tuple(value for name, value in scope.get("headers") or () if name == b"cookie" or name.lower() == b"cookie")
+    return tuple(
+        [
+            value
+            for name, value in scope.get("headers") or ()
+            if len(name) == _COOKIE_LENGTH and name.lower() == b"cookie"
+        ]
+    )
 
 
 class _Usage:
@@ -106,6 +116,13 @@ class _Plan(NamedTuple):
 def _begun(created: float) -> Record:
     """Return the record of a session of which nothing but its beginning is known."""
     return Record(b"", created, 0.0, created)
+
+
+def _before(came: Received | None) -> Record | None:
+    """Return what is known of a session that is to be written again."""
+    if isinstance(came, Loaded):
+        return came.record
+    return _begun(came.created) if isinstance(came, Migrated) else None
 
 
 def _prevails(received: Received) -> bool:
@@ -188,18 +205,19 @@ class SessionBackend:
             The reply, and events to be emitted now. Events of a ``Save`` travel in its reply instead, since they are
             true only once the response has been handed to the server.
         """
+        kind = type(message)
+        if kind is Save:
+            return self._save(message), ()  # type: ignore[arg-type]  # its type was just looked at
+        if kind is Load:
+            return self._load(message)  # type: ignore[arg-type]  # likewise
         match message:
-            case Load():
-                return self._load(message)
-            case Save():
-                return self._save(message), ()
             case Reload():
                 self._use(message.keyring)
                 return Reloaded(self._keyring.digest, self._keyring.generation), ()
             case Inspect():
                 return self._inspected(), ()
             case _:  # Tally
-                return self._inspected(), self._tally(all_keys=message.all_keys)
+                return self._inspected(), self._tally(all_keys=message.all_keys)  # type: ignore[union-attr]  # see above
 
     def facts(self) -> dict[str, object]:
         """Return which ring is in force, beside the figures of the actor."""
@@ -266,7 +284,10 @@ class SessionBackend:
 
     def _load(self, message: Load) -> tuple[Received, Sequence[Event]]:
         now = self._clock()
-        received, refused = self._receive(message.fields, now)
+        if self._readers:
+            received, refused = self._receive(message.fields, now)
+        else:
+            received, refused = self._codec.load(message.fields, now), None
         told = self._trail.not_migrated(refused, message.client) if refused is not None else ()
         if isinstance(received, Loaded):
             usage = self._used(received.key)
@@ -293,8 +314,6 @@ class SessionBackend:
         ours by its signature alone.
         """
         received = self._codec.load(fields, now)
-        if not self._readers:
-            return received, None
         if isinstance(received, Loaded):
             return self._with_leftovers(received, fields), None
         refusals: list[Refused] = []
@@ -352,9 +371,13 @@ class SessionBackend:
         now = self._clock()
         came = None if session.destroyed else received
         loaded = came if isinstance(came, Loaded) else None
-        before = came if isinstance(came, Migrated) else None if loaded is None else loaded.record
-        record = self._record(session, before, now)
-        left = self._left_as_it_is(message, plan, came, record, now)
+        record = self._record(session, _before(came), now)
+        if loaded is not None:
+            left = self._left_under_its_key(message, plan, loaded, record, now=now)
+        elif isinstance(came, Migrated):
+            left = self._left_where_it_was(message, plan, came)
+        else:
+            left = None
         if left is not None:
             return left
         key = self._sealing_key(loaded, now)
@@ -369,14 +392,6 @@ class SessionBackend:
             self._used(loaded.key).rekeyed_from += 1
         return self._written(message, plan, record, sealed, key=key, loaded=loaded)
 
-    def _left_as_it_is(
-        self, message: Save, plan: _Plan, came: Received | None, record: Record, now: float
-    ) -> Saved | None:
-        """Answer for a session that is not written; ``None`` if it is."""
-        if isinstance(came, Migrated):
-            return self._left_where_it_was(message, plan, came)
-        return self._left_under_its_key(message, plan, came, record, now) if isinstance(came, Loaded) else None
-
     def _left_where_it_was(self, message: Save, plan: _Plan, came: Migrated) -> Saved | None:
         """Answer for a session of another library that is not written; ``None`` if it is."""
         if self._codec.is_ended(_begun(came.created)):
@@ -388,7 +403,7 @@ class SessionBackend:
         return None
 
     def _left_under_its_key(
-        self, message: Save, plan: _Plan, loaded: Loaded, record: Record, now: float
+        self, message: Save, plan: _Plan, loaded: Loaded, record: Record, *, now: float
     ) -> Saved | None:
         """Answer for a session of ours that is not written; ``None`` if it is."""
         key = self._keyring.find(loaded.key.id)
@@ -415,23 +430,22 @@ class SessionBackend:
             payload, typed = _EMPTY, False
         else:
             payload, typed = self._serializer.dump(value)
-        if not isinstance(received, Loaded | Migrated):
+        if not isinstance(received, _HOLDING):
             return _Plan(payload, typed, payload != _EMPTY)
         same = typed == received.typed and (
             payload == received.payload or self._serializer.same(payload, received.payload)
         )
         return _Plan(payload, typed, not same)
 
-    def _record(self, session: Session, came: Record | Migrated | None, now: float) -> Record:
-        remember, start = session.remember, self._keyring.start
-        if session.signed_in is not None:
-            return Record(session.raw_id, start(session.signed_in), session.signed_in, now, remember)
-        match came:
-            case Record() as before:
-                return Record(session.raw_id, before.created, before.authenticated, now, remember)
-            case Migrated(created=created):
-                return Record(session.raw_id, created, 0.0, now, remember)
-        return Record(session.raw_id, start(now), 0.0, now, remember)
+    def _record(self, session: Session, before: Record | None, now: float) -> Record:
+        signed_in, start = session.signed_in, self._keyring.start
+        if signed_in is not None:
+            created, authenticated = start(signed_in), signed_in
+        elif before is not None:
+            created, authenticated = before.created, before.authenticated
+        else:
+            created, authenticated = start(now), 0.0
+        return Record(session.raw_id, created, authenticated, now, session.remember)
 
     def _must_write(self, message: Save, loaded: Loaded, record: Record, now: float) -> bool:
         session, before = message.session, loaded.record
@@ -448,7 +462,7 @@ class SessionBackend:
         every node already (C1), so going on with it loses nothing.
         """
         active = self._keyring.active(now)
-        if loaded is None or loaded.key.id == active.id:
+        if loaded is None or loaded.key is active or loaded.key.id == active.id:
             return active
         came = self._keyring.find(loaded.key.id)
         return active if came is None or not self._keyring.is_older(active, came) else came
@@ -458,7 +472,7 @@ class SessionBackend:
         session, received = message.session, message.received
         lost = "error_response" if plan.changed else None
         built = () if lost is None else tuple(self._trail.lost(session.record, lost))
-        if session.destroyed and isinstance(received, Loaded | Migrated):
+        if session.destroyed and isinstance(received, _HOLDING):
             names = received.names + (received.stale if isinstance(received, Loaded) else ())
             cookies = self._codec.writer.clear(names)
             ended = self._trail.ended(session, received) if isinstance(received, Loaded) else ()
@@ -498,10 +512,13 @@ class SessionBackend:
         names = writer.names(len(sealed.values))
         received = message.received
         came = received.names + received.stale if isinstance(received, Loaded) else received.names
-        over = tuple(name for name in came if name not in names)
-        cookies = (*writer.set(sealed.values, sealed.max_age), *writer.clear(over))
+        over = () if came == names else tuple([name for name in came if name not in names])
+        cookies = tuple(writer.set(sealed.values, sealed.max_age))
+        if over:
+            cookies += tuple(writer.clear(over))
         if isinstance(received, Migrated):
             cookies += tuple(writer.clear_replaced(name for name in received.names if name in names))
+        built: Sequence[Event]
         if loaded is not None:
             built = self._trail.written(message.session, loaded, record, sealed, key, changed=plan.changed)
         else:
@@ -510,7 +527,8 @@ class SessionBackend:
                 built = (*self._trail.ended(message.session, received), *built)
             if isinstance(received, Migrated) and not message.session.destroyed:
                 built = (*built, *self._trail.migrated(received, record, key))
-        return Saved(cookies, frozenset((*names, *over)), plan.payload, tuple(built), key.kid)
+        touched = frozenset((*names, *over) if over else names)
+        return Saved(cookies, touched, plan.payload, tuple(built) if built else (), key.kid)
 
     def _too_large(self, value: object, session: Session, error: SessionTooLargeError) -> Unsaved:
         largest: tuple[tuple[str, int], ...] = ()
@@ -588,7 +606,7 @@ class SessionBackend:
     async def load_from_connection(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         """Return the session of a connection; an empty one if there is none or it is not accepted."""
         received, _ = self._receive(cookie_fields(scope), self._clock())
-        return received.data if isinstance(received, Loaded | Migrated) else {}
+        return received.data if isinstance(received, _HOLDING) else {}
 
     def get_session_id(self, scope: MutableMapping[str, Any]) -> str | None:
         """Return the id of a connection's session in hexadecimal; if it has none yet, make one and keep it there."""
@@ -607,7 +625,7 @@ class SessionBackend:
 
     def describe(self, received: Iterable[bytes]) -> Received:
         """Return what the codec makes of Cookie fields, for tools that explain a cookie; counts nothing."""
-        return self._codec.load(received, self._clock())
+        return self._codec.load(tuple(received), self._clock())
 
 
 def is_cleared(value: object) -> bool:

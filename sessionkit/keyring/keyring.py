@@ -150,11 +150,11 @@ class Keyring:
 
     def active(self, now: float) -> Key:
         """Return the key that seals at ``now`` (Unix seconds): the newest whose time has come."""
-        return next(
-            key
-            for key in self._eligible
-            if key.state is KeyState.ACTIVE or (key.activates is not None and key.activates <= now)
-        )
+        eligible = iter(self._eligible)
+        key = next(eligible)
+        while key.state is not KeyState.ACTIVE and (key.activates is None or key.activates > now):
+            key = next(eligible)  # there is one: exactly one key of a ring is active
+        return key
 
     def find(self, kid: bytes | str) -> Key | None:
         """Return the key of an id, given as octets or in hexadecimal; also a revoked one."""

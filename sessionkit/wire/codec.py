@@ -183,21 +183,8 @@ class _Refused(NamedTuple):
         return "<Refused>"
 
 
-class _Opened(NamedTuple):
-    record: Record
-    key: Key
-    payload: bytes
-    typed: bool
-    deadline: float
-    parts: tuple[bytes, ...]
-
-    def __repr__(self) -> str:
-        """Show nothing of it."""
-        return "<Opened>"
-
-
-def _issued(opened: _Opened) -> float:
-    return opened.record.issued
+def _issued(loaded: Loaded) -> float:
+    return loaded.record.issued
 
 
 def _telling(refused: _Refused) -> int:
@@ -221,6 +208,7 @@ class Codec:
         "_max_age",
         "_not_before",
         "_persistent",
+        "_room",
         "_skew",
         "reader",
         "serializer",
@@ -240,41 +228,40 @@ class Codec:
         self.serializer = serializer
         self.reader = CookieReader(config.key, config.max_chunks)
         self.writer = CookieWriter(config)
+        self._room = min(self.writer.single, self.writer.limit)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def load(self, fields: Iterable[bytes], now: float) -> Received:
+    def load(self, fields: Sequence[bytes], now: float) -> Received:
         """Return the session that a request brought.
 
         Args:
             fields: values of all its Cookie header fields.
             now: Unix seconds.
         """
+        if len(fields) == 1 and (value := self.reader.only(fields[0])) is not None:
+            return self._load_only(value, len(fields[0]), now)
         view = self.reader.read(fields)
         if view is None:
             return ABSENT
-        if len(view.singles) == 1 and not view.chunks:
-            return self._load_only(view, now)
         sets: list[tuple[bytes, ...]] = [(value,) for value in view.singles]
         if view.chunks:
             sets.extend(candidates(view.chunks))
         if not sets:
             return self._nothing_whole(view)
-        tried = [self._open(parts, now) for parts in sets]
+        tried = [self._open(parts, now, view.size) for parts in sets]
         refused = [one for one in tried if isinstance(one, _Refused)]
-        opened = [one for one in tried if isinstance(one, _Opened)]
-        for one in sorted(opened, key=_issued, reverse=True):
-            loaded = self._loaded(one, view, len(opened))
-            if isinstance(loaded, Loaded):
-                return loaded
-            refused.append(loaded)
-        return self._rejected(min(refused, key=_telling), view)
+        opened = [one for one in tried if isinstance(one, Loaded)]
+        if not opened:
+            return self._rejected(min(refused, key=_telling), self._clearable(view))
+        newest = max(opened, key=_issued)
+        stale = tuple(name for name in self._clearable(view) if name not in newest.names)
+        return newest._replace(stale=stale, candidates=len(opened))
 
-    def _load_only(self, view: CookieJarView, now: float) -> Received:
+    def _load_only(self, value: bytes, size: int, now: float) -> Received:
         """Return what came where there is one thing to try: nearly always, so nothing is collected or sorted."""
-        opened = self._open(view.singles, now)
-        loaded = opened if isinstance(opened, _Refused) else self._loaded(opened, view, 1)
-        return loaded if isinstance(loaded, Loaded) else self._rejected(loaded, view)
+        loaded = self._open((value,), now, size)
+        return loaded if isinstance(loaded, Loaded) else self._rejected(loaded, self.writer.names(1))
 
     def names(self, fields: Iterable[bytes]) -> tuple[str, ...]:
         """Return the names of the cookies of this session that came, the unnumbered one first, then by number."""
@@ -283,17 +270,12 @@ class Codec:
 
     def load_token(self, token: bytes, now: float) -> dict[str, Any] | RejectReason:
         """Return the values inside one whole token, or why it is refused."""
-        opened = self._open((token,), now)
-        if isinstance(opened, _Refused):
-            return opened.reason
-        try:
-            return self.serializer.load(opened.payload, typed=opened.typed)
-        except BadPayload:
-            return RejectReason.BAD_PAYLOAD
+        loaded = self._open((token,), now, 0)
+        return loaded.reason if isinstance(loaded, _Refused) else loaded.data
 
     def _open(  # noqa: PLR0911 - one for each reason to refuse; another call would cost more than it tells
-        self, parts: tuple[bytes, ...], now: float
-    ) -> _Opened | _Refused:
+        self, parts: tuple[bytes, ...], now: float, header_size: int
+    ) -> Loaded | _Refused:
         token = parts[0] if len(parts) == 1 else b"".join(parts)
         try:
             key, plain = self._cipher.open(token)
@@ -304,44 +286,30 @@ class Codec:
         flags, session_id, created, authenticated, issued = HEADER.unpack_from(plain)
         if flags & ~_KNOWN_FLAGS:
             return _Refused(RejectReason.UNSUPPORTED_VERSION, parts, key)
-        record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, bool(flags & _REMEMBER))
+        record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, flags & _REMEMBER != 0)
         latest = now + self._skew
         # Cookies hold whole milliseconds, rounded: half of one ahead of the very clock that sealed it is no difference.
         if record.issued > latest and issued > _milliseconds(latest):
             return _Refused(RejectReason.NOT_YET_VALID, parts, key, record, delta=record.issued - now)
-        deadline, absolute = self._deadline(record)
+        deadline = self.deadline(record)
         if now >= deadline:
-            return _Refused(RejectReason.EXPIRED, parts, key, record, deadline, absolute)
+            return _Refused(RejectReason.EXPIRED, parts, key, record, deadline, self._is_absolute(record))
         if created < self._not_before:
             return _Refused(RejectReason.REVOKED, parts, key, record)
-        return _Opened(record, key, plain[HEADER.size :], bool(flags & _TYPED), deadline, parts)
-
-    def _loaded(self, opened: _Opened, view: CookieJarView, authentic: int) -> Loaded | _Refused:
+        payload, typed = plain[HEADER.size :], flags & _TYPED != 0
         try:
-            data = self.serializer.load(opened.payload, typed=opened.typed)
+            data = self.serializer.load(payload, typed=typed)
         except BadPayload:
-            return _Refused(RejectReason.BAD_PAYLOAD, opened.parts, opened.key, opened.record)
-        names = self.writer.names(len(opened.parts))
-        more = len(view.names) > len(names)
-        return Loaded(
-            data,
-            opened.record,
-            opened.key,
-            opened.payload,
-            opened.typed,
-            opened.deadline,
-            names,
-            tuple(name for name in self._clearable(view) if name not in names) if more else (),
-            sum(map(len, opened.parts)),
-            authentic,
-            view.size,
-        )
+            return _Refused(RejectReason.BAD_PAYLOAD, parts, key, record)
+        names = self.writer.names(len(parts))
+        return Loaded(data, record, key, payload, typed, deadline, names, (), len(token), 1, header_size)
 
-    def _rejected(self, refused: _Refused, view: CookieJarView) -> Rejected:
+    @staticmethod
+    def _rejected(refused: _Refused, names: tuple[str, ...]) -> Rejected:
         value = b"".join(refused.parts)
         return Rejected(
             refused.reason,
-            self._clearable(view),
+            names,
             value,
             len(value),
             len(refused.parts),
@@ -374,19 +342,17 @@ class Codec:
         """
         return number > 0 and any(value[:2] in self._cipher.beginnings and len(value) >= _SMALLEST for value in values)
 
-    def _deadline(self, record: Record) -> tuple[float, bool]:
-        """Return when a session is refused unless renewed, and whether its absolute limit is what ends it."""
-        idle = record.issued + self._lifetime
-        limit = self._absolute
-        if limit is not None and record.created + limit <= idle:
-            return record.created + limit, True
-        return idle, False
-
-    # --- writing ------------------------------------------------------------------------------------------------------
-
     def deadline(self, record: Record) -> float:
         """Return the Unix time at which a session with this record will be refused unless renewed."""
-        return self._deadline(record)[0]
+        idle = record.issued + self._lifetime
+        return idle if self._absolute is None else min(idle, record.created + self._absolute)
+
+    def _is_absolute(self, record: Record) -> bool:
+        """Tell whether it is its absolute limit that ends a session."""
+        limit = self._absolute
+        return limit is not None and record.created + limit <= record.issued + self._lifetime
+
+    # --- writing ------------------------------------------------------------------------------------------------------
 
     def fits(self, payload: bytes) -> bool:
         """Return whether a payload can be sealed and sent."""
@@ -408,25 +374,21 @@ class Codec:
         Raises:
             SessionTooLargeError: if it does not fit.
         """
-        flags = (_TYPED if typed else 0) | (_REMEMBER if record.remember else 0)
-        header = HEADER.pack(
-            flags,
-            record.id,
-            _milliseconds(record.created),
-            _milliseconds(record.authenticated),
-            _milliseconds(record.issued),
-        )
+        session_id, created, authenticated, issued, remember = record
+        flags = (_TYPED if typed else 0) | (_REMEMBER if remember else 0)
+        signed_in = _milliseconds(authenticated) if authenticated else 0
+        header = HEADER.pack(flags, session_id, _milliseconds(created), signed_in, _milliseconds(issued))
         token = self._cipher.seal(key, header + payload)
-        return Sealed(self.writer.split(token), len(token), self._cookie_age(record), self.deadline(record))
+        size = len(token)
+        values = [token] if size <= self._room else self.writer.split(token)
+        age = None
+        if self._persistent or remember:
+            age = self._max_age if self._absolute is None else self._cookie_age(record, self._absolute)
+        return Sealed(values, size, age, self.deadline(record))
 
-    def _cookie_age(self, record: Record) -> int | None:
-        if not (self._persistent or record.remember):
-            return None
-        limit = self._absolute
-        if limit is None:
-            return self._max_age
+    def _cookie_age(self, record: Record, limit: int) -> int:
         return max(0, min(self._max_age, int(record.created + limit - record.issued)))
 
 
 def _milliseconds(when: float) -> int:
-    return max(0, round(when * 1000))
+    return round(when * 1000) if when > 0 else 0

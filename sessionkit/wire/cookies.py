@@ -54,8 +54,6 @@ _SHORT = max(map(len, _ABSENT))
 
 _AROUND = b' \t"'
 
-_NO_CHUNKS: dict[int, list[bytes]] = {}
-
 _SINGLE = -1
 """Stands for the unnumbered cookie among the numbers."""
 
@@ -88,11 +86,10 @@ class CookieReader:
         max_chunks: numbers from 0 to ``max_chunks - 1`` are ours.
     """
 
-    __slots__ = ("_alone", "_name", "_names", "_numbers", "_prefix")
+    __slots__ = ("_name", "_names", "_numbers", "_prefix")
 
     def __init__(self, name: str, max_chunks: int) -> None:
         self._name = name.encode("ascii")
-        self._alone = (name,)
         self._prefix = self._name + b"="
         self._names = {_SINGLE: name} | {number: f"{name}-{number}" for number in range(max_chunks)}
         self._numbers = {text.encode("ascii"): number for number, text in self._names.items()}
@@ -103,10 +100,6 @@ class CookieReader:
         Args:
             fields: the values of all Cookie header fields of one request (HTTP/2 may split it).
         """
-        fields = tuple(fields)
-        view = self._only(fields)
-        if view is not None:
-            return view
         ours = self._numbers
         found: dict[int, list[bytes]] = {}
         oversized = size = 0
@@ -131,14 +124,11 @@ class CookieReader:
                     del values[:-MAX_DUPLICATES]
         return self._view(found, oversized, size) if found else None
 
-    def _only(self, fields: tuple[bytes, ...]) -> CookieJarView | None:
-        """Return the view of a request that names us once and as browsers spell it; ``None`` for any other.
+    def only(self, field: bytes) -> bytes | None:
+        """Return the value in a Cookie field that names us once and as browsers spell it; ``None`` for any other field.
 
         That is nearly every request there is, and a session of one cookie; 0.9 µs here against 3.4 by the general way.
         """
-        if len(fields) != 1:
-            return None
-        field = fields[0]
         at = field.find(self._prefix)
         if at < 0 or (at and field[at - 2 : at] != b"; ") or field.count(self._name) != 1:
             return None
@@ -148,7 +138,7 @@ class CookieReader:
         # A token is longer than whatever means "no session", and has neither quotes nor white space around it.
         if not _SHORT < len(value) <= MAX_COOKIE or value[0] in _AROUND or value[-1] in _AROUND:
             return None
-        return CookieJarView(self._alone, (value,), _NO_CHUNKS, 0, len(field))
+        return value
 
     def _view(self, found: dict[int, list[bytes]], oversized: int, size: int) -> CookieJarView:
         names = tuple(map(self._names.__getitem__, sorted(found)))

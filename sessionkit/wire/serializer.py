@@ -34,6 +34,7 @@ from enum import Enum
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv6Address
 from math import inf, isfinite, nan
+from types import NoneType
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -46,6 +47,10 @@ __all__ = ["MAX_DEPTH", "BadPayload", "Serializer"]
 
 MAX_DEPTH: Final = 128
 """Levels of brackets in a payload at most; pydantic_core reads 200. A tag takes one, or two, more than its value."""
+
+_TEXT: Final = frozenset({str})
+_SIMPLE: Final = frozenset({str, bool, NoneType})
+_JSON: Final = _SIMPLE | {int, float, dict, list}
 
 _MAX_INT: Final = 10**4000
 _MIN_INT: Final = -_MAX_INT
@@ -158,7 +163,9 @@ class Serializer:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _is_plain(container: dict[Any, Any] | list[Any], levels: int) -> bool:  # noqa: C901 - a call a branch costs a third
+def _is_plain(  # noqa: C901, PLR0911 - a call a branch costs a third
+    container: dict[Any, Any] | list[Any], levels: int
+) -> bool:
     """Tell whether JSON has all types in there, and ``to_json`` writes them as they are.
 
     Reading the payload back and comparing costs the same (1 to 2 µs at 200 octets) and finds most, but not in time:
@@ -169,21 +176,22 @@ def _is_plain(container: dict[Any, Any] | list[Any], levels: int) -> bool:  # no
         return False
     values: Iterable[Any] = container
     if type(container) is dict:
-        for key in container:
-            if type(key) is not str:
-                return False
+        if not _TEXT.issuperset(map(type, container)):
+            return False
         values = container.values()
-    for value in values:
+    kinds = set(map(type, values))  # all at once, without a turn of the interpreter for each
+    if kinds <= _SIMPLE:
+        return True
+    if not kinds <= _JSON:
+        return False
+    for value in values:  # up to the first that is not: what contains itself twice has no end otherwise
         kind = type(value)
-        if kind is str or value is None or kind is bool:
+        if kind in _SIMPLE:
             continue
-        if kind is dict or kind is list:
-            if not _is_plain(value, levels - 1):
+        if kind is int:
+            if not _MIN_INT < value < _MAX_INT:
                 return False
-        elif kind is int:
-            if value >= _MAX_INT or value <= _MIN_INT:
-                return False
-        elif kind is not float or not isfinite(value):
+        elif not (isfinite(value) if kind is float else _is_plain(value, levels - 1)):
             return False
     return True
 

@@ -333,6 +333,6 @@ def test_nothing_on_the_way_shows_a_session() -> None:
     """Case 194: whatever a session passes through says what it is, and nothing of what it holds."""
     codec = _codec()
     token = codec.seal(RECORD, b'{"a":"planted"}', typed=False, key=KEY)
-    opened = codec._open((b"".join(token.values),), NOW)
-    refused = codec._open((b"planted",), NOW)
+    opened = codec._open((b"".join(token.values),), NOW, 0)
+    refused = codec._open((b"planted",), NOW, 0)
     assert "planted" not in repr((token, opened, refused))
