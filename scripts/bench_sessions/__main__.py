@@ -47,9 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = _given(arguments)
     if given.soak is not None:
         soak.SECONDS = given.soak
+    results = {name: _measured(GROUPS[name], given) for name in dict.fromkeys(given.groups)}
     if given.accept:
         instructions.accept(instructions.counted())
-    results = {name: _measured(GROUPS[name], given) for name in dict.fromkeys(given.groups)}
     if given.scaling is not None:
         plot.scaling(results["scaling"], given.scaling)
     if given.plot is not None:

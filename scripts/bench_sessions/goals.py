@@ -32,6 +32,9 @@ CALLERS = 64
 RETIRED = 500
 """Keys of a ring that was rotated daily for over a year."""
 
+LARGE = 10_000
+"""Octets from which a session is large."""
+
 QUICK_TRAFFIC, THOROUGH_TRAFFIC = (5, 0.3), (15, 1.0)
 """Rounds of mixed traffic, and its seconds in each."""
 
@@ -57,10 +60,17 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is measured together."""
+    """What is measured together.
+
+    Attributes:
+        works: to measure.
+        goals: ratios between them.
+        share: of heavy work one part in so many is done in a round.
+    """
 
     works: Sequence[Work]
     goals: Sequence[Goal]
+    share: int = 1
 
 
 def _cost(taken: Rounds, works: dict[str, Work], name: str) -> list[float]:
@@ -114,6 +124,7 @@ def _larger(load: Load, limit: float) -> Scene:
             Goal(f"read + write, {size}", "sessionkit", "Starlette", limit, "Starlette's signing middleware"),
             Goal(f"codec alone, {size}", direct.row, litestar.row, 0.6, "Litestar's dump_data and load_data"),
         ],
+        share=2 if load.size < LARGE else 8,
     )
 
 
@@ -151,7 +162,7 @@ async def _run(options: Options) -> list[Figure]:
     rounds, times = QUICK if options.quick else THOROUGH
     figures = []
     for scene in _scenes(options.loop):
-        taken = await measure(scene.works, rounds=rounds, times=times)
+        taken = await measure(scene.works, rounds=rounds, times=max(times // scene.share, 1))
         works = {piece.row: piece for piece in scene.works}
         figures += [
             ratio(

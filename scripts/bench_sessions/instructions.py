@@ -88,7 +88,10 @@ def problems(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
 
 async def _run(_: Options) -> list[Figure]:
     now = await to_thread.run_sync(counted)
-    before = accepted()
+    try:
+        before = accepted()
+    except LookupError:
+        before = {}  # a Python that is new here; nothing to compare with
     figures = []
     for path, counts in now.items():
         for kind in KINDS:
