@@ -54,27 +54,33 @@ class Account:
     Args:
         trail: makes the references.
         received: what came.
-        session: the session object, or ``None`` where the application was not called.
     """
 
-    __slots__ = ("_outcome", "_reason", "_received", "_saved", "_session", "_trail")
+    __slots__ = ("_begun", "_id", "_outcome", "_reason", "_received", "_saved", "_trail")
 
-    def __init__(self, trail: Trail, received: Received, session: Session | None) -> None:
+    def __init__(self, trail: Trail, received: Received) -> None:
         self._trail = trail
         self._received = received
-        self._session = session
         self._saved: Saved | None = None
         self._outcome: SessionOutcome | None = None
         self._reason: str | None = None
+        self._begun: bool  # both of a session that was written
+        self._id: bytes
 
     def note(self, outcome: SessionOutcome, reason: str | None = None) -> None:
         """Keep an outcome that is told from nothing else: the last one counts."""
         self._outcome = outcome
         self._reason = reason
 
-    def keep(self, saved: Saved) -> None:
-        """Keep what the backend decided about the response."""
+    def keep(self, saved: Saved, session: Session) -> None:
+        """Keep what the backend decided about the response; of the session, what a line tells of one that was written.
+
+        Not the session itself: it holds on to us once its connection is closed.
+        """
         self._saved = saved
+        if saved.kid is not None:
+            self._begun = session.record is None
+            self._id = session.raw_id
         if saved.lost is not None:
             self.note(SessionOutcome.LOST, saved.lost)
 
@@ -92,10 +98,9 @@ class Account:
         return {name: value for name, value in told.items() if value is not None}
 
     def _told(self) -> tuple[SessionOutcome, str | None]:
-        received, saved, session = self._received, self._saved, self._session
+        received, saved = self._received, self._saved
         if saved is not None and saved.kid is not None:
-            begun = session is None or session.record is None
-            return (SessionOutcome.CREATED if begun else SessionOutcome.WRITTEN), None
+            return (SessionOutcome.CREATED if self._begun else SessionOutcome.WRITTEN), None
         if isinstance(received, Loaded):
             ended = saved is not None and saved.names.issuperset(received.names)
             return (SessionOutcome.DESTROYED if ended else SessionOutcome.LOADED), None
@@ -104,8 +109,8 @@ class Account:
         return SessionOutcome.NONE, None
 
     def _reference(self) -> str | None:
-        if self._saved is not None and self._saved.kid is not None and self._session is not None:
-            return self._trail.reference_of(self._session.raw_id)
+        if self._saved is not None and self._saved.kid is not None:
+            return self._trail.reference_of(self._id)
         return self._trail.reference(self._received.record) if isinstance(self._received, Loaded | Rejected) else None
 
     def _kid(self) -> str | None:

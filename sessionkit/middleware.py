@@ -52,8 +52,9 @@ if TYPE_CHECKING:
     from sessionkit.audit.events import Event
     from sessionkit.audit.log import Sink
     from sessionkit.keyring.keyring import Keyring
+    from sessionkit.session import Record
 
-__all__ = ["SessionMiddleware"]
+__all__ = ["SessionMiddleware", "session_of"]
 
 _MISSING = object()
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -160,7 +161,7 @@ class SessionMiddleware:
                 if reply is None:
                     reply = await self.service.ask(load)
             except ActorError:
-                account = registry.accounts[self.key] = Account(self.service.trail, ABSENT, None)
+                account = registry.accounts[self.key] = Account(self.service.trail, ABSENT)
                 account.note(SessionOutcome.UNAVAILABLE)
                 await _unavailable(scope, send)
                 return
@@ -244,9 +245,8 @@ class _Exchange:
     """
 
     _decided = False
-    _finished = False
     _closed: str | None = None
-    _late: str | None = None
+    _late: _LateWrites | None = None
     _others = False
     _stored: bytes | None = None
     """Payload of the save; before it, what came counts."""
@@ -259,14 +259,14 @@ class _Exchange:
         self._send = send
         self._received = received
         self._registry = registry
-        session = self._session = _session_of(received, middleware.clock)
+        session = self._session = session_of(received, middleware.clock)
         self._outer = outer = scope.get("session", _MISSING)
         if outer is not _MISSING and not isinstance(outer, Session):
             self._others = True
         name = middleware.key
         registry[name] = scope["session"] = session
         registry.owners[name] = self
-        self._account = registry.accounts[name] = Account(middleware.service.trail, received, session)
+        self._account = registry.accounts[name] = Account(middleware.service.trail, received)
 
     @property
     def service(self) -> SessionService:
@@ -280,12 +280,14 @@ class _Exchange:
 
     def finish(self) -> None:
         """Leave the scope as it was found."""
-        self._finished = True
-        reason = self._late
-        if reason is None and self._closed is not None and self._changed():
-            reason = self._closed
-        if reason is not None:
-            self._lost(reason)
+        late = self._late
+        if late is not None:
+            late.finished = True
+            reason = late.reason
+            if reason is None and self._changed():
+                reason = self._closed
+            if reason is not None:
+                self._lost(reason)
         if self._outer is not _MISSING:
             self._scope["session"] = self._outer
         # Whoever calls an application twice with one scope (a fallback, a retry) has the session loaded again.
@@ -350,7 +352,7 @@ class _Exchange:
                 self._keep_ended()
             raise
         self._stored = saved.stored
-        self._account.keep(saved)
+        self._account.keep(saved, self._session)
         # From here on it tells whether anybody was at it after it was saved: also another task, while it is sent.
         self._session.accessed = False
         told = self._add_headers(headers, saved, found, touched=touched)
@@ -433,7 +435,8 @@ class _Exchange:
             finally:
                 scope["session"] = mine
         self._closed = closes
-        self._session.close(closes, strict=self._middleware.strict, on_late_write=self._on_late_write)
+        late = self._late = _LateWrites(self._middleware.service, self._account, self._session.record)
+        self._session.close(closes, strict=self._middleware.strict, on_late_write=late.note)
 
     # --- what became of the session -----------------------------------------------------------------------------------
 
@@ -475,16 +478,41 @@ class _Exchange:
         stored = _payload(self._received) if self._stored is None else self._stored
         return self._middleware.service.differs(value, stored)
 
-    def _on_late_write(self, reason: str) -> None:
-        if self._late is None:
-            self._late = reason
-            if self._finished:
-                self._lost(reason)
-
     def _lost(self, reason: str) -> None:
-        service = self._middleware.service
-        self._account.note(SessionOutcome.LOST, reason)
-        service.log.emit(service.trail.lost(self._session.record, reason))
+        _tell_lost(self._middleware.service, self._account, self._session.record, reason)
+
+
+class _LateWrites:
+    """Writes that came when cookies could no longer be sent.
+
+    A session holds on to this one, which therefore knows neither it nor the connection: in a circle they would all
+    wait for the garbage collector, some twenty objects a request and whatever the session holds.
+
+    Attributes:
+        reason: why the first of them was too late.
+        finished: the application is through, so nobody else will tell of one.
+    """
+
+    __slots__ = ("_account", "_record", "_service", "finished", "reason")
+
+    def __init__(self, service: SessionService, account: Account, record: Record | None) -> None:
+        self._service = service
+        self._account = account
+        self._record = record
+        self.reason: str | None = None
+        self.finished = False
+
+    def note(self, reason: str) -> None:
+        """Note one."""
+        if self.reason is None:
+            self.reason = reason
+            if self.finished:
+                _tell_lost(self._service, self._account, self._record, reason)
+
+
+def _tell_lost(service: SessionService, account: Account, record: Record | None, reason: str) -> None:
+    account.note(SessionOutcome.LOST, reason)
+    service.log.emit(service.trail.lost(record, reason))
 
 
 _CLOSED = {"http": "response_started", "websocket": "websocket_open"}
@@ -503,7 +531,13 @@ def _resolve(config: object) -> SessionConfig:
     )
 
 
-def _session_of(received: Received, clock: Callable[[], float]) -> Session:
+def session_of(received: Received, clock: Callable[[], float]) -> Session:
+    """Return what an application gets to see of what came.
+
+    Args:
+        received: the reply to ``Load``.
+        clock: returns Unix seconds.
+    """
     if received is ABSENT:
         return Session(clock=clock)
     match received:

@@ -22,7 +22,7 @@ import structlog
 from sessionkit.audit.verification import Verifier
 from sessionkit.canonical import SessionOutcome
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.testing import AsgiClient
+from sessionkit.testing import AsgiClient, keyring
 from tests.untouched import untouched
 
 if TYPE_CHECKING:
@@ -109,6 +109,19 @@ def test_model_in_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     schema = run("typed").CART
     for held in ({"items": ["tea"]}, {"version": 1, "data": {"items": ["tea"]}}):
         assert schema.load({"cart": held}).items == {"tea": 1}
+
+
+def test_tests_of_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example's tests pass, and are able to fail: without the key that is retired, everybody is logged out."""
+    monkeypatch.chdir(tmp_path)
+    module = run("testing")
+    tests = [test for name, test in vars(module).items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+    monkeypatch.setattr(module, "keyring", lambda active, **_: keyring(active))
+    with pytest.raises(AssertionError):
+        module.test_nobody_is_logged_out_by_a_rotation()
 
 
 @pytest.mark.usefixtures("home")

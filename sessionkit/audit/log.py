@@ -20,7 +20,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import structlog
 
@@ -101,7 +101,10 @@ class AuditLog:
 
     Attributes:
         failures: lines that a sink failed to take, or that found no place in the queue.
+        captures: lists that take each event of which a line is made, by any log of this process; for tests.
     """
+
+    captures: ClassVar[tuple[list[Event], ...]] = ()
 
     def __init__(
         self,
@@ -185,6 +188,8 @@ class AuditLog:
     # --- one line -----------------------------------------------------------------------------------------------------
 
     def _line(self, event: Event, now: float) -> dict[str, object]:
+        for capture in self.captures:
+            capture.append(event)
         fields: dict[str, object] = {
             "timestamp": timestamp(now),
             "level": event.severity.name.lower(),

@@ -31,11 +31,13 @@ __all__ = [
     "Pruning",
     "Refusals",
     "Refused",
+    "RingWarning",
     "Safety",
     "Worker",
     "Workers",
     "duration",
     "shown",
+    "warned",
 ]
 
 _LAST = 253_402_300_799.0
@@ -224,6 +226,29 @@ class Workers:
         return f"No worker was live when the log ended; the last to serve had ring {last.digest}."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingWarning:
+    """What processes said against their ring, in the same words.
+
+    Attributes:
+        event: ``keyring.unsafe``, ``keyring.reload_failed`` or ``keyring.rotation_overdue``.
+        about: the condition and the key, the place in the file, or the key that has sealed for too long.
+        problem: what is wrong, as the last of them said it.
+        count: how often it was said.
+        instances: by how many processes.
+        first_seen: when first.
+        last_seen: when last.
+    """
+
+    event: str
+    about: str
+    problem: str
+    count: int
+    instances: int
+    first_seen: float = _time()
+    last_seen: float = _time()
+
+
 class Basis(StrEnum):
     """What the chart of traffic by key is made of."""
 
@@ -251,6 +276,7 @@ class Findings:
         keys: in the order in which they came into use.
         refusals: of cookies.
         workers: and their rings.
+        warnings: against rings, the latest first.
         session: the reference that question 6 was asked about, if it was.
         trace: the events of that session, in order.
         sessions_over_time: sessions that began, moved, ended.
@@ -271,6 +297,7 @@ class Findings:
     keys: tuple[KeyFinding, ...]
     refusals: Refusals
     workers: Workers
+    warnings: tuple[RingWarning, ...]
     session: str | None
     trace: tuple[Mapping[str, Any], ...] = field(metadata=_APART)
     sessions_over_time: Timeline = field(metadata=_APART)
@@ -297,6 +324,12 @@ class Findings:
 def shown(moment: float) -> str:
     """Return a time for people, to the second. What lies beyond the calendar is its last second."""
     return f"{timestamp(min(moment, _LAST))[:19]}Z".replace("T", " ")
+
+
+def warned(warning: RingWarning) -> str:
+    """Return a warning for people, in one sentence."""
+    times = "once" if warning.count == 1 else f"{warning.count:,} times by {warning.instances:,} workers"
+    return f"{warning.about}: {warning.problem} ({warning.event}, {times}, last at {shown(warning.last_seen)})"
 
 
 def duration(seconds: float) -> str:

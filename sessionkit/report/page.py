@@ -21,7 +21,7 @@ from sessionkit.audit.log import clean
 from sessionkit.exceptions import RejectReason
 from sessionkit.report import charts
 from sessionkit.report.charts import Mark, Row, Span
-from sessionkit.report.findings import Basis, Safety, details, duration, shown
+from sessionkit.report.findings import Basis, Safety, details, duration, shown, warned
 from sessionkit.report.survey import EXPIRED, KEY_REVOKED, SESSION_SERIES
 from sessionkit.report.timeline import OTHERS
 
@@ -125,6 +125,7 @@ def build(findings: Findings, *, sources: Sequence[str], made_at: float) -> str:
         most=MOST,
         meanings=_MEANINGS,
         details=details,
+        warned=warned,
     )
 
 

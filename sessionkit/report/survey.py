@@ -27,9 +27,11 @@ from sessionkit.report.findings import (
     Pruning,
     Refusals,
     Refused,
+    RingWarning,
     Safety,
     Worker,
     Workers,
+    duration,
     shown,
 )
 from sessionkit.report.timeline import OTHERS, Timeline
@@ -51,6 +53,9 @@ KINDS = 100_000
 
 CHANGES = 256
 """Changes of ring kept of one process, a rotation a day for most of a year; some 30 kB."""
+
+WARNINGS = 256
+"""Different warnings against rings that are kept apart; a fleet has a few."""
 
 _FINE = 12
 """Tallies that a log must be long for them to show a course: below, the chart of keys is made of single events."""
@@ -105,6 +110,7 @@ class Survey:
         self._rings: dict[str, dict[str, list[float]]] = {}
         self._activated: dict[str, float] = {}
         self._changes: dict[str, dict[tuple[int, str], float]] = {}
+        self._warned: dict[tuple[str, str], _Warned] = {}
 
     def feed(self, events: Iterable[dict[str, Any]]) -> None:
         """Take in events."""
@@ -175,6 +181,8 @@ class Survey:
                 self._change(event["kid"], event["state"], event)
             case "keyring.loaded" | "keyring.reloaded":
                 self._change(event["active_kid"], "active", event)
+            case "keyring.unsafe" | "keyring.reload_failed" | "keyring.rotation_overdue":
+                self._warn(event, *_complaint(event))
             case _:
                 pass
         # A generation never comes back, so a process has each ring for one stretch of time.
@@ -184,6 +192,19 @@ class Survey:
             told[:] = min(told[0], when), max(told[1], when)
         elif len(history) < CHANGES:
             history[event["digest"]] = [when, when]
+
+    def _warn(self, event: Mapping[str, Any], about: str, problem: str) -> None:
+        kind, when = (event["event"], about), event["timestamp"]
+        warned = self._warned.get(kind)
+        if warned is None:
+            if len(self._warned) >= WARNINGS:
+                return
+            warned = self._warned[kind] = _Warned(when)
+        warned.count += 1
+        warned.instances.add(event["instance"])
+        warned.first_seen = min(when, warned.first_seen)
+        if when >= warned.last_seen:
+            warned.last_seen, warned.problem = when, problem
 
     def _change(self, kid: str, state: str, event: Mapping[str, Any]) -> None:
         """Take in that a key is in a state in one generation of the ring; the first process to have it counts."""
@@ -255,6 +276,7 @@ class Survey:
             keys=tuple(keys),
             refusals=self._tampering(),
             workers=workers,
+            warnings=self._warnings(),
             session=session,
             trace=tuple(trace),
             sessions_over_time=self._sessions,
@@ -275,6 +297,21 @@ class Survey:
             unattributed=self._unattributed,
             crowded_out=self._crowded_out,
         )
+
+    def _warnings(self) -> tuple[RingWarning, ...]:
+        found = [
+            RingWarning(
+                event=event,
+                about=about,
+                problem=warned.problem,
+                count=warned.count,
+                instances=len(warned.instances),
+                first_seen=warned.first_seen,
+                last_seen=warned.last_seen,
+            )
+            for (event, about), warned in self._warned.items()
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.last_seen, one.event, one.about)))
 
     def _workers(self, at: float, ring: Keyring | None) -> Workers:
         ended = min(at, self._end)
@@ -405,6 +442,18 @@ class Survey:
         )
 
 
+class _Warned:
+    """One warning, as it adds up."""
+
+    __slots__ = ("count", "first_seen", "instances", "last_seen", "problem")
+
+    def __init__(self, when: float) -> None:
+        self.count = 0
+        self.instances: set[str] = set()
+        self.first_seen = self.last_seen = when
+        self.problem = ""
+
+
 _ORDER = ("staged", "active", "retired", "revoked", "pruned")
 
 _UNTOLD = "unknown"
@@ -467,6 +516,18 @@ def _reason(name: str, event: Mapping[str, Any]) -> str:
     """Return why a cookie was refused, in a word that tells the same whatever event it comes from."""
     reason = event.get("reason") or OTHERS
     return f"{EXPIRED}_{reason}" if name == "session.use_after_expire" else reason
+
+
+def _complaint(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a warning against a ring is about, and what is wrong with it."""
+    match event["event"]:
+        case "keyring.unsafe":
+            about = event["condition"] if event.get("kid") is None else f"{event['condition']}, key {event['kid']}"
+            return about, event["problem"]
+        case "keyring.reload_failed":
+            return event["location"], event["problem"]
+        case _:  # keyring.rotation_overdue
+            return f"key {event['kid']}", f"has sealed for {duration(max(0.0, event['active_for']))}"
 
 
 def _moment(text: str | None, otherwise: float) -> float:

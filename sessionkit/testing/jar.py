@@ -7,6 +7,8 @@ Rules of this file:
   ``CookieJar.evicted``, and names set twice by one response in ``CookieJar.duplicates``.
 * A value is opaque octets: no unquoting, no decoding.
 * Time is an argument. Nothing here waits or looks at a clock.
+* What a browser does is asked of one (``tests/browser``). One difference is left: Chromium sends a cookie whose value
+  was changed as if it were new, after the others; here it keeps its place, as the RFC says.
 * Not here: the list of public suffixes. A domain of one label (``com``, ``localhost``) is taken for one.
 """
 

@@ -242,6 +242,27 @@ def test_long_lists_end_in_the_terminal(command: Command, tmp_path: Path) -> Non
         assert words in out
 
 
+@pytest.mark.parametrize("count", [1, 12])
+def test_what_was_said_against_the_ring_is_shown(command: Command, tmp_path: Path, count: int) -> None:
+    """A ring that was taken although it is not safe stands in the report and on the page, as far as there is room."""
+    book = rotation()
+    book(
+        *(
+            events.KeyringUnsafe(
+                condition="C1", problem="was never staged", digest=digest("d2"), generation=2, kid=f"{number:08x}"
+            )
+            for number in range(count)
+        )
+    )
+    (tmp_path / "log").write_text(book.text)
+    page = tmp_path / "page.html"
+    out = " ".join(command("audit", "report", str(tmp_path / "log"), "--html", str(page), *AT).out.split())
+    said = "C1, key 00000000: was never staged (keyring.unsafe, once, last at "
+    assert said in out
+    assert said in page.read_text()
+    assert ("and 2 more; --json has them all." in out) == (count == 12)
+
+
 def test_workers_that_have_stopped(command: Command, tmp_path: Path) -> None:
     """Are not held against each other."""
     book = rotation()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import pickle
+import weakref
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,13 +24,14 @@ from starlette.routing import Route
 from sessionkit.exceptions import SerializationError
 from sessionkit.middleware import SessionMiddleware
 from sessionkit.testing import AsgiClient
-from tests.middleware.apps import Log, Site, page, secret
+from tests.middleware.apps import Log, Site, answer, page, secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request as StarletteRequest
 
+    from sessionkit.asgi import ASGIMessage, Receive, Scope, Send
     from sessionkit.session import Session
 
 
@@ -403,3 +406,42 @@ async def test_facts_about_the_cookie() -> None:
     assert (infos[0].chunks, infos[0].expires_at, infos[0].rejected) == (1, made + 600, None)
     assert (infos[1].kid, infos[1].rejected) == (None, "malformed")
     assert infos[2].rejected is None
+
+
+@pytest.mark.parametrize("act", ["write", "read", "leave"])
+async def test_nothing_of_a_request_waits_for_the_garbage_collector(act: str) -> None:
+    """When a request is over its session is gone at once: nothing is left in a circle, however the session was used."""
+    left: list[weakref.ref[Session]] = []
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        session = scope["session"]
+        left.append(weakref.ref(session))
+        if act == "write":
+            session["n"] = session.get("n", 0) + 1
+        elif act == "read":
+            session.get("n")
+        await answer(send)
+
+    site = Site()
+    begun = await site.visit(lambda session: session.update(n=1))
+    cookie = begun.set_cookies[0].split(b";")[0]
+    site.middleware.app = app
+
+    async def receive() -> ASGIMessage:
+        raise AssertionError  # the request's body is not asked for
+
+    async def send(_: ASGIMessage) -> None:
+        """Take a message."""
+
+    async def call() -> None:
+        scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"cookie", cookie)]}
+        await site.middleware(scope, receive, send)
+
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        await call()
+        assert left[0]() is None
+    finally:
+        if collecting:
+            gc.enable()

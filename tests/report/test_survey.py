@@ -15,7 +15,7 @@ from sessionkit.audit.reading import LogParser
 from sessionkit.audit.usage import SILENT_AFTER
 from sessionkit.keyring.keyring import Policy
 from sessionkit.report import survey as module
-from sessionkit.report.findings import Basis, Safety, details, duration, shown
+from sessionkit.report.findings import Basis, Safety, details, duration, shown, warned
 from sessionkit.report.survey import SKEW, Survey
 from sessionkit.report.timeline import OTHERS
 from tests.audit.logs import NOW, Book, created, destroyed, digest, expired, loaded, ref, rekeyed, reloaded, used
@@ -494,3 +494,47 @@ def test_details_are_an_events_own_fields() -> None:
 def test_durations_are_told_in_two_units(seconds: float, text: str) -> None:
     """The largest ones."""
     assert duration(seconds) == text
+
+
+def unsafe(problem: str, kid: str | None = OLD) -> Event:
+    """Return a warning that a ring breaks a safety condition."""
+    return events.KeyringUnsafe(condition="C2", problem=problem, digest=digest("d2"), generation=2, kid=kid)
+
+
+def test_warnings_against_a_ring_are_summed_up() -> None:
+    """What several processes say of one ring is one warning; what they say of different things are several."""
+    one, other = Book(), Book()
+    one(loaded(), unsafe("first"), unsafe("about no key", kid=None))
+    other.clock.advance(60)
+    other(
+        unsafe("second"),
+        events.KeyringReloadFailed(
+            error_type="KeyringError",
+            location="keys[1].id",
+            problem="is not hexadecimal",
+            digest=digest("d2"),
+            generation=2,
+            consecutive_failures=1,
+            stale_for=5.0,
+            trigger="watch",
+        ),
+        events.RotationOverdue(kid=NEW, digest=digest("d2"), generation=2, active_for=91 * 86_400.0, max_age=1.0),
+    )
+    found = findings(one, other).warnings
+    assert [(one.event, one.about, one.problem, one.count, one.instances) for one in found] == [
+        ("keyring.reload_failed", "keys[1].id", "is not hexadecimal", 1, 1),
+        ("keyring.rotation_overdue", f"key {NEW}", "has sealed for 91 d", 1, 1),
+        ("keyring.unsafe", f"C2, key {OLD}", "second", 2, 2),
+        ("keyring.unsafe", "C2", "about no key", 1, 1),
+    ]
+    assert (found[2].first_seen, found[2].last_seen) == (NOW, NOW + 60)
+    assert warned(found[2]).startswith(f"C2, key {OLD}: second (keyring.unsafe, 2 times by 2 workers, last at ")
+    assert findings(other, one).warnings == found, "the order of logs does not matter"
+
+
+def test_there_are_only_so_many_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of nothing but different warnings does not fill the memory."""
+    monkeypatch.setattr(module, "WARNINGS", 2)
+    book = Book()
+    book(loaded(), *(unsafe("x", kid=f"{number:08x}") for number in range(5)))
+    assert len(findings(book).warnings) == 2

@@ -21,7 +21,7 @@ from sessionkit.audit.trace import trace
 from sessionkit.cli.logs import Logs, kept_stdin, reading
 from sessionkit.cli.output import AsJson, console, errors, failing, now, refuse, say
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.report.findings import details, duration, shown
+from sessionkit.report.findings import details, duration, shown, warned
 from sessionkit.report.survey import Survey
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ def summary(findings: Findings) -> RenderableType:
     parts: list[RenderableType] = [_heading(findings)]
     if findings.start is not None:
         parts += [_keys(findings), _refusals(findings), _workers(findings)]
+    if findings.warnings:
+        parts.append(_warnings(findings))
     if findings.session is not None:
         parts.append(_trace(findings))
     parts.append(_notes(findings))
@@ -227,6 +229,14 @@ def _workers(findings: Findings) -> RenderableType:
         text = f"{name} runs ring {worker.digest} (generation {worker.generation}), not {workers.digest}."
         parts.append(Text(clean(text, None), style="red"))
     parts += [Text(clean(f"{name} has not told which ring it runs."), style="red") for name in workers.silent]
+    return Group(*parts)
+
+
+def _warnings(findings: Findings) -> RenderableType:
+    parts: list[RenderableType] = [_title("Ring warnings")]
+    parts += [Text(clean(warned(one), None), style="yellow") for one in findings.warnings[:MOST]]
+    if len(findings.warnings) > MOST:
+        parts.append(Text(f"and {len(findings.warnings) - MOST:,} more; --json has them all."))
     return Group(*parts)
 
 
