@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUP", "Goal", "ratio"]
 
-QUICK, THOROUGH = (15, 64), (31, 192)
+QUICK, THOROUGH = (15, 64), (31, 384)
 """Rounds, and requests of each work in one: whole multiples of the callers at once."""
 
 CALLERS = 64
@@ -65,12 +65,12 @@ class Scene:
     Attributes:
         works: to measure.
         goals: ratios between them.
-        share: of heavy work one part in so many is done in a round.
+        share: one part in so many of the requests is enough, where there is one caller, or the work is heavy.
     """
 
     works: Sequence[Work]
     goals: Sequence[Goal]
-    share: int = 1
+    share: int = 2
 
 
 def _cost(taken: Rounds, works: dict[str, Work], name: str) -> list[float]:
@@ -104,7 +104,7 @@ def _whole(load: Load) -> Scene:
         works.append(work("sessionkit, by mailbox", load))
         mailbox = f"all through the mailbox, 200 B, {who}"
         goals.append(Goal(mailbox, "sessionkit, by mailbox", "Starlette", 0.6, "Starlette's signing middleware"))
-    return Scene(works, goals)
+    return Scene(works, goals, share=1 if load.callers > 1 else 2)
 
 
 def _alone() -> Scene:
@@ -124,7 +124,7 @@ def _larger(load: Load, limit: float) -> Scene:
             Goal(f"read + write, {size}", "sessionkit", "Starlette", limit, "Starlette's signing middleware"),
             Goal(f"codec alone, {size}", direct.row, litestar.row, 0.6, "Litestar's dump_data and load_data"),
         ],
-        share=2 if load.size < LARGE else 8,
+        share=4 if load.size < LARGE else 16,
     )
 
 

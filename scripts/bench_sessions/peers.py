@@ -9,7 +9,7 @@ from bench_sessions.timing import measure, summary
 
 __all__ = ["GROUP"]
 
-QUICK, THOROUGH = (15, 50), (31, 200)
+QUICK, THOROUGH = (15, 24), (31, 200)
 """Rounds, and requests of each contender in one."""
 
 
