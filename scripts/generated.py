@@ -13,6 +13,7 @@ import audit_page
 from pydantic import BaseModel
 
 import server_survey.table as servers
+from bench_sessions import published
 from sessionkit import config
 from sessionkit.audit import catalogue
 from sessionkit.config import SessionConfig
@@ -41,6 +42,7 @@ def with_tables(text: str) -> str:
     tables = {
         "apps": applications,
         "audit": audit_page.summary,
+        "bench": published.table,
         "configuration": configuration,
         "servers": server_table,
     }
