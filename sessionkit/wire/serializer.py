@@ -38,7 +38,7 @@ from types import NoneType
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import from_json, to_json
 
 from sessionkit.exceptions import SerializationError
 from sessionkit.wire import base64url
@@ -49,10 +49,12 @@ MAX_DEPTH: Final = 128
 """Levels of brackets in a payload at most; pydantic_core reads 200. A tag takes one, or two, more than its value."""
 
 _TEXT: Final = frozenset({str})
-_SIMPLE: Final = frozenset({str, bool, NoneType})
-_JSON: Final = _SIMPLE | {int, float, dict, list}
+_SIMPLE: Final = frozenset({str, int, bool, NoneType})
+_JSON: Final = _SIMPLE | {float, dict, list}
 
-_MAX_INT: Final = 10**4000
+_HUGE: Final = 4000
+_DIGITS_ALIKE: Final = bytes(ord("0") if 48 <= octet <= 57 else octet for octet in range(256))  # noqa: PLR2004 - 0 to 9
+_MAX_INT: Final = 10**_HUGE
 _MIN_INT: Final = -_MAX_INT
 """From here on integers are refused: Python turns 4300 digits into text, and pydantic_core reads about as many."""
 
@@ -106,8 +108,10 @@ class Serializer:
             data = dict(dict.items(data))
         try:
             if type(data) is dict and _is_plain(data, MAX_DEPTH):
-                return to_json(data), False
-        except (PydanticSerializationError, RuntimeError):
+                payload = to_json(data)
+                if not _may_hold_a_huge_integer(payload):
+                    return payload, False
+        except (ValueError, RuntimeError):
             pass  # A lone surrogate, a thread that writes meanwhile, no stack left: the walk copes, or finds where.
         walk = _Walk(self._encoders)
         try:
@@ -163,10 +167,8 @@ class Serializer:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _is_plain(  # noqa: C901, PLR0911 - a call a branch costs a third
-    container: dict[Any, Any] | list[Any], levels: int
-) -> bool:
-    """Tell whether JSON has all types in there, and ``to_json`` writes them as they are.
+def _is_plain(container: dict[Any, Any] | list[Any], levels: int) -> bool:
+    """Tell whether JSON has all types in there, and ``to_json`` writes them as they are, but for huge integers.
 
     Reading the payload back and comparing costs the same (1 to 2 µs at 200 octets) and finds most, but not in time:
     ``to_json`` exhausts any iterator it meets, an endless one without end, and warns of pydantic models whose fields
@@ -186,14 +188,14 @@ def _is_plain(  # noqa: C901, PLR0911 - a call a branch costs a third
         return False
     for value in values:  # up to the first that is not: what contains itself twice has no end otherwise
         kind = type(value)
-        if kind in _SIMPLE:
-            continue
-        if kind is int:
-            if not _MIN_INT < value < _MAX_INT:
-                return False
-        elif not (isfinite(value) if kind is float else _is_plain(value, levels - 1)):
+        if kind not in _SIMPLE and not (isfinite(value) if kind is float else _is_plain(value, levels - 1)):
             return False
     return True
+
+
+def _may_hold_a_huge_integer(payload: bytes) -> bool:
+    """Tell whether there are as many digits in a row as the smallest integer that is refused has; also in a text."""
+    return len(payload) > _HUGE and b"0" * _HUGE in payload.translate(_DIGITS_ALIKE)
 
 
 class _Unstorable(Exception):  # noqa: N818 - never leaves this module
