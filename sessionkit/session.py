@@ -12,7 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, SupportsIndex, TypeVar
 
 from sessionkit.exceptions import SessionClosedError
 
@@ -23,6 +23,16 @@ __all__ = ["ID_SIZE", "Record", "Session", "SessionInfo"]
 
 ID_SIZE = 16
 """Octets of a session id: 128 random bits, twice what OWASP asks for."""
+
+
+Found_co = TypeVar("Found_co", covariant=True)
+
+
+class Loader(Protocol[Found_co]):
+    """Makes something of a session."""
+
+    def load(self, session: Session, /) -> Found_co:
+        """Return it."""
 
 
 class Record(NamedTuple):
@@ -165,6 +175,17 @@ class Session(dict[str, Any]):
         self.reason = reason
         if authenticated:
             self.signed_in = self._clock()
+
+    def load_as(self, model: Loader[Found_co]) -> Found_co:
+        """Return what the session holds as a model does: ``session.load_as(CART)``, the same as ``CART.load(session)``.
+
+        Args:
+            model: a ``sessionkit.typed.SessionModel``, or whatever else loads from a session.
+
+        Raises:
+            TypedSessionError: if it does not fit.
+        """
+        return model.load(self)
 
     def renew(self) -> None:
         """Extend the session's idle time on this response, whether or not its data changed."""
