@@ -31,8 +31,9 @@ from sessionkit import yamlfile
 from sessionkit.audit.pseudonyms import MIN_KEY_SIZE
 from sessionkit.exceptions import ConfigurationError, SessionKitWarning
 from sessionkit.exclude import compile_exclude
-from sessionkit.keyring.source import SecretSource
+from sessionkit.keyring.source import LONGER, SecretSource, key_or_source
 from sessionkit.migrate.settings import Migration
+from sessionkit.revocation.settings import RevocationConfig
 from sessionkit.yamlfile import Unsuitable, discreet, translate
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DOMAIN = re.compile(r"\.?[0-9A-Za-z]([0-9A-Za-z.\-]*[0-9A-Za-z])?")
 _PATH = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
 _HEADER = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
-_LONGER = f"Give at least {MIN_KEY_SIZE} random octets: shorter keys can be searched for."
 _CHUNK_NAME = re.compile(r"(.+)-(0|[1-9][0-9]?)")
 
 ScopeType = Literal["http", "websocket"]
@@ -149,18 +149,6 @@ def _header_value(value: str | None) -> str | None:
     return value
 
 
-def _audit_key(value: object) -> object:
-    if isinstance(value, str):
-        raise Unsuitable("is text", "Give octets, or one of {base64: …}, {env: …}, {file: …} and {command: […]}.")
-    if isinstance(value, dict):
-        # Made here, since a union would first say that it is no bytes.
-        return SecretSource(**{str(name): told for name, told in value.items()})
-    if isinstance(value, bytes) and len(value) < MIN_KEY_SIZE:
-        problem = f"is {len(value)} octets long"
-        raise Unsuitable(problem, _LONGER)
-    return value
-
-
 Seconds = Annotated[int, Field(strict=True, gt=0, le=MAX_AGE_LIMIT), BeforeValidator(_seconds)]
 
 
@@ -185,7 +173,7 @@ class AuditConfig(BaseModel):
     level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         default="info", description="least severe events that are logged"
     )
-    key: Annotated[SkipJsonSchema[SecretBytes] | SecretSource | None, BeforeValidator(_audit_key)] = Field(
+    key: Annotated[SkipJsonSchema[SecretBytes] | SecretSource | None, BeforeValidator(key_or_source)] = Field(
         default=None, description="key of the references in the log, at least 16 octets; random per process without it"
     )
     client_ref: bool = Field(default=False, description="add a keyed hash of the client's address to rejections")
@@ -226,7 +214,7 @@ class AuditConfig(BaseModel):
         except ConfigurationError as error:
             raise ConfigurationError(f"audit.key.{error.field}", error.problem, error.remedy) from None
         if len(key) < MIN_KEY_SIZE:
-            raise ConfigurationError("audit.key", f"is {len(key)} octets long", _LONGER)
+            raise ConfigurationError("audit.key", f"is {len(key)} octets long", LONGER)
         return key
 
 
@@ -311,6 +299,9 @@ class SessionConfig(BaseModel):
         max_length=MAX_MIGRATIONS,
         description="sessions of other libraries that are taken over until a date; see Moving in",
     )
+    revocation: RevocationConfig | None = Field(
+        default=None, description="list that is asked whether a session has ended; see Real logout"
+    )
 
     _excluded: Callable[[Mapping[str, Any]], bool] | None = PrivateAttr(default=None)
 
@@ -360,6 +351,13 @@ class SessionConfig(BaseModel):
         except ConfigurationError as error:
             line = document.line(error.field)
             raise ConfigurationError(error.field, error.problem, error.remedy, path=source, line=line) from None
+        if config.revocation is not None:
+            try:
+                found["revocation"] = config.revocation.resolved(source.parent)
+            except ConfigurationError as error:
+                field = f"revocation.{error.field}"
+                line = document.line(field)
+                raise ConfigurationError(field, error.problem, error.remedy, path=source, line=line) from None
         return config.model_copy(update=found)
 
     @model_validator(mode="after")

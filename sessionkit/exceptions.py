@@ -60,14 +60,30 @@ class RejectReason(StrEnum):
     """Sealed under a revoked key, or begun before the ring's ``not_before``."""
     BAD_PAYLOAD = "bad_payload"
     """Authentic, but not a session this release can read."""
+    TERMINATED = "terminated"
+    """Ended by a logout, or replaced under another id, says the list of revocations. The cookie is kept: of requests
+    that overtake each other, a late one brings the old id when the browser holds the new session already."""
+    SUBJECT = "subject"
+    """Begun before all sessions of its subject were revoked. The cookie is kept, as above."""
 
     @property
     def keeps_cookie(self) -> bool:
-        """Whether the browser's cookie is left alone: another node, or this one a moment later, may well open it."""
+        """Whether the browser's cookie is left alone.
+
+        Another node, or this one a moment later, may well open it; or what the browser holds by now is another one.
+        """
         return self in _KEPT
 
 
-_KEPT = frozenset({RejectReason.UNKNOWN_KEY, RejectReason.UNSUPPORTED_VERSION, RejectReason.NOT_YET_VALID})
+_KEPT = frozenset(
+    {
+        RejectReason.UNKNOWN_KEY,
+        RejectReason.UNSUPPORTED_VERSION,
+        RejectReason.NOT_YET_VALID,
+        RejectReason.TERMINATED,
+        RejectReason.SUBJECT,
+    }
+)
 
 
 class SessionKitError(Exception):

@@ -3,7 +3,8 @@
 What makes it unhealthy (503) is what makes requests with a session fail: the actor does not answer a message put to it
 as any request would, or it is stopping. A keyring file that is refused, or audit lines that a sink did not take, only
 degrade it (200, named under ``problems``): the ring in force serves every session there is, and a bad file reaches all
-processes at once, so that a probe that failed for it would take the whole service down for no reason.
+processes at once, so that a probe that failed for it would take the whole service down for no reason. So does a list of
+revocations that does not answer: it is away for all processes, and none of them would be better for a restart.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ async def report(service: SessionService) -> dict[str, Any]:
         for count, problem in (
             (stats["reload_failures"], "keyring: the file is refused, the ring before it serves"),
             (stats["audit_failures"], "audit: lines were lost"),
+            (stats["revocation_unavailable"], "revocation: the list does not answer, the policy holds"),
         )
         if count
     ]

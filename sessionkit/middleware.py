@@ -17,7 +17,7 @@ from __future__ import annotations
 from copy import copy
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from sessionkit import health
 from sessionkit.audit import events
@@ -42,16 +42,20 @@ from sessionkit.exclude import route_path
 from sessionkit.headers import Survey, sets_cookie, survey
 from sessionkit.keyring.reloader import watch_folder
 from sessionkit.lifespan import Lifespan
+from sessionkit.revocation.lists import RevocationUnavailable
 from sessionkit.session import Session, SessionInfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
+    from uuid import UUID
 
     from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
     from sessionkit.audit.events import Event
     from sessionkit.audit.log import Sink
     from sessionkit.keyring.keyring import Keyring
+    from sessionkit.revocation.gate import Gate
+    from sessionkit.revocation.lists import RevocationList
     from sessionkit.session import Record
 
 __all__ = ["SessionMiddleware", "session_of"]
@@ -73,6 +77,7 @@ class SessionMiddleware:
         logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
         in_place: let an idle actor serve in the task of the request.
         watch: yields when the keyring file may have changed; for tests.
+        revocations: the list of revocations, in place of the one that the configuration names.
 
     Raises:
         ConfigurationError: if keyring or settings cannot be used.
@@ -88,11 +93,21 @@ class SessionMiddleware:
         logger: Sink | None = None,
         in_place: bool = True,
         watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
+        revocations: RevocationList | None = None,
     ) -> None:
         self.app = app
         self.config = _resolve(config)
         self.clock = clock
-        self.service = SessionService(keyring, self.config, clock=clock, logger=logger, in_place=in_place, watch=watch)
+        self.service = SessionService(
+            keyring,
+            self.config,
+            clock=clock,
+            logger=logger,
+            in_place=in_place,
+            watch=watch,
+            revocations=revocations,
+        )
+        self.gate = self.service.gate
         # Of the settings, what every request asks for.
         self.key = self.config.key
         self._scopes = self.config.scopes
@@ -143,6 +158,20 @@ class SessionMiddleware:
 
     # --- connections --------------------------------------------------------------------------------------------------
 
+    async def revoke_subject(self, subject: str | int | UUID) -> None:
+        """Revoke all sessions of a subject that began before now, for jobs that have no request.
+
+        In a request, see ``sessionkit.revocation.subjects``.
+
+        Raises:
+            ConfigurationError: if no list of revocations is configured, or no ``revocation.subject_key``.
+            TypeError: if ``subject`` is neither text, an integer nor a UUID.
+            RevocationUnavailable: if the list did not take it down, whatever the policy: nobody was logged out.
+        """
+        if self.gate is None:
+            raise ConfigurationError("revocation", "is not configured", "Name a list: revocation: {redis: …}.")
+        await self.gate.revoke_subject(subject)
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         registry = scope.get(SCOPE_KEY)
         if registry is None or not isinstance(registry, _Registry):
@@ -160,7 +189,9 @@ class SessionMiddleware:
                 reply = self.service.answer_now(load)
                 if reply is None:
                     reply = await self.service.ask(load)
-            except ActorError:
+                if self.gate is not None and isinstance(reply, Loaded | Migrated):
+                    reply = await self.gate.admit(reply, load)
+            except (ActorError, RevocationUnavailable):
                 account = registry.accounts[self.key] = Account(self.service.trail, ABSENT)
                 account.note(SessionOutcome.UNAVAILABLE)
                 await _unavailable(scope, send)
@@ -176,6 +207,8 @@ class SessionMiddleware:
             exchange.unanswered("no_response")
         finally:
             exchange.finish()
+            if self.gate is not None:
+                await exchange.end_late(self.gate)
 
     def _may_hold_ours(self, fields: Sequence[bytes]) -> bool:
         """Tell whether one of our names occurs: a test of substrings, before anything is parsed."""
@@ -248,6 +281,8 @@ class _Exchange:
     _closed: str | None = None
     _late: _LateWrites | None = None
     _others = False
+    _held: bytes | None = None
+    """Id of the session that the browser holds, if it is another than came; kept only where there is a gate."""
     _stored: bytes | None = None
     """Payload of the save; before it, what came counts."""
 
@@ -344,11 +379,12 @@ class _Exchange:
         """Return the message with the cookies, and events that are true once it has been handed to the server."""
         headers = list(message.get("headers") or ())
         found = survey(headers)
+        save = self._save if self._middleware.gate is None else self._save_unless_revoked
         try:
-            saved = await self._save(self._request(message.get("status", 200), scope_type, found.shared, touched))
+            saved = await save(self._request(message.get("status", 200), scope_type, found.shared, touched))
         except SessionKitError as error:
             self._account.note(SessionOutcome.FAILED, type(error).__name__)
-            if self._session.destroyed:
+            if self._session.destroyed and not isinstance(error, RevocationUnavailable):
                 self._keep_ended()
             raise
         self._stored = saved.stored
@@ -397,6 +433,38 @@ class _Exchange:
             service.log.emit(reply.events)
             raise reply.error
         return reply  # type: ignore[return-value]  # the reply to Save
+
+    async def _save_unless_revoked(self, request: Save) -> Saved:
+        """Have the session saved, where there is a list of revocations.
+
+        Raises:
+            SessionKitError: into the application, before anything was sent.
+        """
+        gate = cast("Gate", self._middleware.gate)
+        gate.prepare(request)
+        try:
+            saved = await gate.confirm(request, await self._save(request))
+        except RevocationUnavailable as error:
+            self.service.log.emit(self.service.trail.failed(self._session.record, type(error).__name__))
+            if self._session.destroyed:
+                self._held = _NONE  # the gate has taken note of it
+            raise
+        if saved.kid is not None:
+            self._held = self._session.raw_id
+        elif isinstance(request.received, Loaded) and saved.names.issuperset(request.received.names):
+            self._held = _NONE
+        return saved
+
+    async def end_late(self, gate: Gate) -> None:
+        """End a session that the application destroyed when its cookies could not be cleared any more."""
+        if not self._session.destroyed:
+            return
+        held = self._held
+        if held is None:
+            held = self._received.record.id if isinstance(self._received, Loaded) else _NONE
+        # An id that the session still has is of what was begun in place of what was destroyed in time.
+        if held and held != self._session.raw_id:
+            await gate.end(held)
 
     def _add_headers(
         self, headers: list[tuple[bytes, bytes]], saved: Saved, found: Survey, *, touched: bool
@@ -514,6 +582,9 @@ def _tell_lost(service: SessionService, account: Account, record: Record | None,
     account.note(SessionOutcome.LOST, reason)
     service.log.emit(service.trail.lost(record, reason))
 
+
+_NONE = b""
+"""In the place of the id of the session that the browser holds: none. ``None`` is the one that it came with."""
 
 _CLOSED = {"http": "response_started", "websocket": "websocket_open"}
 

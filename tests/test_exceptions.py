@@ -132,7 +132,10 @@ def test_errors_travel_between_processes(error: SessionKitError) -> None:
 
 
 def test_the_reasons_are_closed() -> None:
-    """Dashboards rely on these words; the three that another node may judge otherwise leave the cookie alone."""
+    """Dashboards rely on these words; what another node may judge otherwise leaves the cookie alone.
+
+    So does what the list of revocations refuses: the browser may hold the session's successor by then.
+    """
     assert {reason.value for reason in RejectReason} == {
         "malformed",
         "too_large",
@@ -145,6 +148,9 @@ def test_the_reasons_are_closed() -> None:
         "expired",
         "revoked",
         "bad_payload",
+        "terminated",
+        "subject",
     }
     kept = {reason for reason in RejectReason if reason.keeps_cookie}
-    assert kept == {RejectReason.UNKNOWN_KEY, RejectReason.UNSUPPORTED_VERSION, RejectReason.NOT_YET_VALID}
+    passing = {RejectReason.UNKNOWN_KEY, RejectReason.UNSUPPORTED_VERSION, RejectReason.NOT_YET_VALID}
+    assert kept == passing | {RejectReason.TERMINATED, RejectReason.SUBJECT}

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import generated
@@ -22,14 +23,20 @@ from django.test import override_settings
 
 from sessionkit.audit.verification import Verifier
 from sessionkit.canonical import SessionOutcome
+from sessionkit.config import SessionConfig
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.testing import AsgiClient, keyring
+from sessionkit.middleware import SessionMiddleware
+from sessionkit.revocation import RevocationConfig
+from sessionkit.testing import AsgiClient, FixedClock, keyring
 from tests.apps.test_suite import APPLICATIONS
+from tests.middleware.apps import Log, answer
 from tests.untouched import untouched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+    from sessionkit.asgi import Receive, Scope, Send
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -155,6 +162,30 @@ def test_tests_of_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "keyring", lambda active, **_: keyring(active))
     with pytest.raises(AssertionError):
         module.test_nobody_is_logged_out_by_a_rotation()
+
+
+@pytest.mark.usefixtures("home")
+async def test_log_out_everywhere() -> None:
+    """The example ends the user's sessions on other devices, and keeps the one that asked."""
+    log_out_everywhere = run("logout").log_out_everywhere
+    clock = FixedClock()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/login":
+            scope["session"].regenerate(authenticated=True)
+            scope["session"]["user_id"] = 7
+        elif scope["path"] == "/everywhere":
+            await log_out_everywhere(SimpleNamespace(scope=scope, session=scope["session"]))
+        await answer(send, headers=[(b"x-user", str(scope["session"].get("user_id")).encode())])
+
+    revocation = RevocationConfig(memory=True, subject_key="user_id")
+    site = SessionMiddleware(app, bytes(32), SessionConfig(revocation=revocation), clock=clock, logger=Log())
+    here, there = AsgiClient(site, clock=clock), AsgiClient(site, clock=clock)
+    for device in (here, there):
+        await device.get("/login")
+    clock.advance(1.0)
+    await here.get("/everywhere")
+    assert [(await device.get("/")).values(b"x-user") for device in (here, there)] == [[b"7"], [b"None"]]
 
 
 @pytest.mark.usefixtures("home")

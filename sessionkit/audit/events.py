@@ -45,6 +45,8 @@ __all__ = [
     "KeyringReloaded",
     "KeyringUnsafe",
     "Level",
+    "RevocationListRecovered",
+    "RevocationListUnavailable",
     "RotationOverdue",
     "SessionCacheable",
     "SessionCookieConflict",
@@ -120,7 +122,7 @@ class Event:
 
     @property
     def category(self) -> str:
-        """First word of the name: ``session``, ``keyring``, ``actor`` or ``audit``."""
+        """First word of the name: ``session``, ``keyring``, ``revocation``, ``actor`` or ``audit``."""
         return self.name.partition(".")[0]
 
     def as_fields(self) -> dict[str, object]:
@@ -299,15 +301,18 @@ class SessionDestroyed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRevoked(Event):
-    """A session was refused by rule: ``key_revoked`` (then nothing in it is trusted), or begun ``not_before``."""
+    """A session was refused by rule: ``key_revoked`` (then nothing in it is trusted), or begun ``not_before``.
+
+    Or by the list of revocations: ``terminated``, or begun before the sessions of its ``subject`` were revoked.
+    """
 
     name: ClassVar[str] = "session.revoked"
     level: ClassVar[Level] = Level.WARNING
     outcome: ClassVar[str] = "failure"
     hostile: ClassVar[bool] = True
-    cookie_ref: str
     kid: str
     reason: str
+    cookie_ref: str | None = None
     session_ref: str | None = None
     client_ref: str | None = None
 
@@ -595,6 +600,31 @@ class RotationOverdue(Event):
     generation: int
     active_for: float
     max_age: float
+
+
+# --- the list of revocations ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationListUnavailable(Event):
+    """The list of revocations does not answer; ``policy`` says what holds. At most once a minute."""
+
+    name: ClassVar[str] = "revocation.unavailable"
+    level: ClassVar[Level] = Level.ERROR
+    outcome: ClassVar[str] = "failure"
+    error_type: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationListRecovered(Event):
+    """The list answers again after ``failures`` questions without an answer; the policy decided ``unchecked`` times."""
+
+    name: ClassVar[str] = "revocation.recovered"
+    level: ClassVar[Level] = Level.INFO
+    failures: int
+    unchecked: int
+    unavailable_for: float
 
 
 # --- actor ------------------------------------------------------------------------------------------------------------

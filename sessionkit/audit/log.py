@@ -4,8 +4,8 @@ Rules of this file:
 
 * The library never configures structlog: lines take whatever way the application has set up, and carry what it has
   bound in structlog's context variables. Nothing is bound there by us.
-* Lines about the process (``keyring.*``, ``audit.*``) carry nothing that was bound for a request: whichever happens to
-  be served when a summary is due has no part in it.
+* Lines about the process (``keyring.*``, ``revocation.*``, ``audit.*``) carry nothing that was bound for a request:
+  whichever happens to be served when a summary is due has no part in it.
 * A line that is lost is counted, the loss is said once, and said again when lines are written again. Nothing is raised.
 """
 
@@ -51,7 +51,7 @@ FLUSH_INTERVAL = 5.0
 _QUIET = 60.0
 """Seconds between two words about lost lines: a sink that fails at every other line is told of once a minute."""
 
-_OF_THE_PROCESS = frozenset({"keyring", "audit"})
+_OF_THE_PROCESS = frozenset({"keyring", "revocation", "audit"})
 """Categories of events that no single request is behind."""
 
 

@@ -46,6 +46,9 @@ from sessionkit.keyring.reloader import Reloader, key_events, refuse_ahead, self
 from sessionkit.keyring.source import looks_like_secret
 from sessionkit.keyring.succession import next_takeover
 from sessionkit.migrate.reader import readers
+from sessionkit.revocation.gate import Gate, list_of
+from sessionkit.revocation.memory import MemoryRevocationList
+from sessionkit.revocation.settings import RevocationConfig
 from sessionkit.wire.serializer import Serializer
 from sessionkit.wire.token import named_key
 
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from sessionkit.config import SessionConfig
+    from sessionkit.revocation.lists import RevocationList
 
 __all__ = ["SessionService"]
 
@@ -80,8 +84,10 @@ class SessionService:
         logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
         in_place: let an idle actor serve in the caller's task.
         watch: yields when the keyring file may have changed.
+        revocations: the list of revocations, in place of the one that the configuration names.
 
     Attributes:
+        gate: what the list of revocations is asked by; ``None`` without one.
         hosted: whether a lifespan hosts the service now, or is about to.
         told_insecure: whether it was said that a Secure cookie went over plain HTTP.
 
@@ -98,6 +104,7 @@ class SessionService:
         logger: Sink | None = None,
         in_place: bool = True,
         watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
+        revocations: RevocationList | None = None,
     ) -> None:
         self._encoders = dict(config.type_encoders)  # one for all who serialise here, now and later; see ``learn``
         self.config = config.model_copy(update={"type_encoders": self._encoders})
@@ -113,6 +120,7 @@ class SessionService:
         self._readers = readers(config)
         self._serializer = Serializer(self._encoders)
         self.log = AuditLog(Level[config.audit.level.upper()], clock=clock, logger=logger, queue=config.audit.queue)
+        self.gate = self._gate(revocations)
         self._inline = InlineBackend(self._behaviour, lambda: self._keyring, clock=clock, interval=TALLY_INTERVAL)
         self._actor: Actor[Message, Reply, Event] = Actor(
             self._behaviour,
@@ -162,6 +170,7 @@ class SessionService:
             "reload_failures": 0 if self._reloader is None else self._reloader.consecutive_failures,
             "audit_failures": self.log.failures,
             "audit_waiting": self.log.waiting,
+            "revocation_unavailable": self.gate is not None and self.gate.unavailable,
         }
 
     def differs(self, value: object, stored: bytes) -> bool:
@@ -264,6 +273,8 @@ class SessionService:
         try:
             async with anyio.create_task_group() as tasks:
                 try:
+                    if self.gate is not None:
+                        await self.gate.start()
                     await tasks.start(self._actor.run)
                     try:
                         self._announce()
@@ -290,6 +301,9 @@ class SessionService:
         """Stop the actor, then tell what its keys did last: also if its host is cancelled, or it has failed before."""
         with anyio.CancelScope(shield=True):
             await self._actor.stop()
+            if self.gate is not None:
+                with suppress(Exception):  # whatever ails the list has been told
+                    await self.gate.aclose()
             with suppress(Exception):  # whatever ails the behaviour has been told; the application's shutdown goes on
                 self.log.emit((*self._actor.behaviour.handle(Tally())[1], *self._inline.tally()))
             if self.config.audit.queue:
@@ -366,6 +380,40 @@ class SessionService:
         )
 
     # --- collaborators ------------------------------------------------------------------------------------------------
+
+    def _gate(self, given: RevocationList | None) -> Gate | None:
+        """Return what asks the list of revocations; ``None`` if there is no list.
+
+        Raises:
+            ConfigurationError: if there is no key for what leaves this process, or the list cannot be made.
+        """
+        if given is None and self.config.revocation is None:
+            return None
+        settings = RevocationConfig() if self.config.revocation is None else self.config.revocation
+        try:
+            settings = settings.resolved()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"revocation.{error.field}", error.problem, error.remedy) from None
+        revocations = list_of(settings, clock=self._clock) if given is None else given
+        key = settings.octets or self.config.audit.key_octets()
+        if key is None:
+            if not isinstance(revocations, MemoryRevocationList):
+                raise ConfigurationError(
+                    "revocation.key",
+                    "is missing, and so is audit.key: what stands in the list would mean nothing to another process",
+                    "Give all processes the same 32 random octets, e.g. {env: SESSIONKIT_AUDIT_KEY}.",
+                )
+            key = _process_key()
+        return Gate(
+            revocations,
+            settings,
+            self.config,
+            key=key,
+            skew=lambda: self._keyring.policy.skew,
+            clock=self._clock,
+            trail=self.trail,
+            emit=self.log.emit,
+        )
 
     def _behaviour(self) -> SessionBackend:
         return SessionBackend(

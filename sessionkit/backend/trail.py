@@ -108,6 +108,17 @@ class Trail:
             ),
         )
 
+    def revoked(self, loaded: Loaded, reason: str, client: str | None) -> Sequence[Event]:
+        """Tell of a session that the list of revocations refused: ``terminated``, or by its ``subject``."""
+        return self._admitted(
+            events.SessionRevoked(
+                kid=loaded.key.kid,
+                reason=reason,
+                session_ref=self._refs.session(loaded.record.id),
+                client_ref=self._refs.client(client) if self._client_ref and client is not None else None,
+            )
+        )
+
     def created(self, record: Record, sealed: Sealed, key: Key, scope_type: str) -> Sequence[Event]:
         """Tell of the first cookie of a session."""
         if self._level > Level.INFO and sealed.size < LARGE:

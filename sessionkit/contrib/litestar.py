@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from sessionkit.audit.log import Sink
     from sessionkit.keyring.keyring import Keyring
+    from sessionkit.revocation import RevocationList
 
 __all__ = ["CookieBackend", "CookieBackendConfig", "SessionPlugin"]
 
@@ -161,6 +162,7 @@ class CookieBackendConfig(BaseBackendConfig[CookieBackend]):
         logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
         in_place: let an idle actor serve in the task of the request.
         watch: yields when the keyring file may have changed; for tests.
+        revocations: the list of revocations, in place of the one that the configuration names.
         settings: fields of ``SessionConfig``, instead of ``config``.
 
     Attributes:
@@ -182,6 +184,7 @@ class CookieBackendConfig(BaseBackendConfig[CookieBackend]):
         logger: Sink | None = None,
         in_place: bool = True,
         watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
+        revocations: RevocationList | None = None,
         **settings: Any,
     ) -> None:
         if "secret" in settings:
@@ -202,6 +205,7 @@ class CookieBackendConfig(BaseBackendConfig[CookieBackend]):
             logger=logger,
             in_place=in_place,
             watch=watch,
+            revocations=revocations,
         )
         self._app: Litestar | None = None
         used = self.sessions.config

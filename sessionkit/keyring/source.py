@@ -19,16 +19,20 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from sessionkit.audit.pseudonyms import MIN_KEY_SIZE
 from sessionkit.exceptions import ConfigurationError
 from sessionkit.yamlfile import Unsuitable, discreet, translate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COMMAND_TIMEOUT", "SecretSource", "looks_like_secret"]
+__all__ = ["COMMAND_TIMEOUT", "LONGER", "SecretSource", "key_or_source", "looks_like_secret"]
 
 COMMAND_TIMEOUT = 10.0
 """Seconds a command may take: sops and vault clients ask over the network, and a reload must end some time."""
+
+LONGER = f"Give at least {MIN_KEY_SIZE} random octets: shorter keys can be searched for."
+"""What to do about a key of references that is too short."""
 
 _MAX_TEXT = 4096
 _RAW_SIZES = (16, 24, 32)
@@ -107,6 +111,23 @@ class SecretSource(BaseModel):
         if self.file is not None:
             return _from_file(base / self.file, str(base / _told(self.file)))
         return _from_command(self.command or [], base)
+
+
+def key_or_source(value: object) -> object:
+    """Check a key of references as settings give it: octets in code, the way to them in a file.
+
+    Raises:
+        Unsuitable: if it is neither.
+    """
+    if isinstance(value, str):
+        raise Unsuitable("is text", "Give octets, or one of {base64: …}, {env: …}, {file: …} and {command: […]}.")
+    if isinstance(value, dict):
+        # Made here, since a union would first say that it is no bytes.
+        return SecretSource(**{str(name): told for name, told in value.items()})
+    if isinstance(value, bytes) and len(value) < MIN_KEY_SIZE:
+        problem = f"is {len(value)} octets long"
+        raise Unsuitable(problem, LONGER)
+    return value
 
 
 def looks_like_secret(name: str) -> bool:

@@ -59,6 +59,8 @@ _MEANINGS = {
     RejectReason.BAD_PAYLOAD: "authentic, and unreadable to this release",
     RejectReason.WRONG_CONTEXT: "made for another audience",
     KEY_REVOKED: "its key is revoked",
+    RejectReason.TERMINATED: "from before a logout or a new id: kept, or copied",
+    RejectReason.SUBJECT: "from before all sessions of its user were revoked",
     f"{EXPIRED}_idle": "used long after its time: kept, or copied",
     f"{EXPIRED}_absolute": "used long after its time: kept, or copied",
 }

@@ -14,6 +14,7 @@ import pytest
 
 from sessionkit.config import SessionConfig
 from sessionkit.keyring.key import KeyState
+from sessionkit.revocation import RevocationConfig
 from sessionkit.testing import AsgiClient, FixedClock
 from tests.apps import django_app, fastapi_app, litestar_app, quart_app, raw_app, starlette_app
 from tests.middleware.apps import Log, key, ring
@@ -145,6 +146,19 @@ async def test_the_end_of_a_session_clears_its_cookies(started: Visitor, page: s
     assert len(started.client.jar) == 0
     assert await started.read() == {}
     assert started.log.named("session.write_lost") == []
+
+
+@pytest.mark.parametrize("page", ["/logout", "/clear", "/login"])
+async def test_with_a_list_a_copied_cookie_ends_with_its_session(visitor: Visitor, page: str) -> None:
+    """In each framework's own words for a logout, and when the session goes on under another id."""
+    revoking = CONFIG.model_copy(update={"revocation": RevocationConfig(memory=True)})
+    visitor.client.app = APPLICATIONS[visitor.name](ring(), config=revoking, clock=visitor.clock, logger=visitor.log)
+    await visitor.post("/write", {"n": 1})
+    copied = visitor.client.jar.copy()
+    await visitor.post(page)
+    visitor.client.jar = copied
+    assert await visitor.read() == {}
+    assert [line["reason"] for line in visitor.log.named("session.revoked")] == ["terminated"]
 
 
 async def test_large_sessions_grow_and_shrink(started: Visitor) -> None:

@@ -65,7 +65,7 @@ def test_the_catalogue_is_whole() -> None:
 @every_kind
 def test_names_are_constant_and_dotted(kind: type[Event]) -> None:
     """A name is two words with a dot between, of small letters, its first word the category."""
-    assert re.fullmatch(r"(session|keyring|actor|audit)\.[a-z]+(_[a-z]+)*", kind.name)
+    assert re.fullmatch(r"(session|keyring|revocation|actor|audit)\.[a-z]+(_[a-z]+)*", kind.name)
     assert full(kind).category == kind.name.split(".")[0]
     assert kind.__doc__
 

@@ -25,7 +25,7 @@ TEXTS: dict[str, set[str]] = {
         *("active_kid", "digest", "key_state", "kid", "previous_digest", "previous_key_state", "previous_kid", "state"),
     },
     "words of a closed list, and names of classes": {
-        *("condition", "error_type", "message_type", "scope_type", "summarised", "trigger", "what", "where"),
+        *("condition", "error_type", "message_type", "policy", "scope_type", "summarised", "trigger", "what", "where"),
     },
     "times": {
         *("activates_at", "expires_at", "first_seen", "last_opened_at", "last_sealed_at", "last_seen"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sessionkit.asgi import ASGIApp, Receive, Scope, Send
+    from sessionkit.revocation import RevocationList
     from sessionkit.session import Session
     from sessionkit.testing import Response
 
@@ -88,6 +89,7 @@ class Site:
         keyring: by default of key 1 alone.
         site: another site, whose browser, clock and log to share.
         base_url: where the browser goes.
+        revocations: the list of revocations.
         settings: of ``SessionConfig``.
     """
 
@@ -97,6 +99,7 @@ class Site:
         *,
         site: Site | None = None,
         base_url: str = "https://testserver",
+        revocations: RevocationList | None = None,
         **settings: Any,
     ) -> None:
         self.clock: FixedClock = FixedClock() if site is None else site.clock
@@ -104,7 +107,12 @@ class Site:
         self.jar: CookieJar = CookieJar() if site is None else site.jar
         self.config = SessionConfig(**{"audit": AuditConfig(level="debug"), **settings})
         self.middleware = SessionMiddleware(
-            self._app, ring() if keyring is None else keyring, self.config, clock=self.clock, logger=self.log
+            self._app,
+            ring() if keyring is None else keyring,
+            self.config,
+            clock=self.clock,
+            logger=self.log,
+            revocations=revocations,
         )
         self.client = AsgiClient(self.middleware, jar=self.jar, clock=self.clock, base_url=base_url)
         self._current: ASGIApp = page()

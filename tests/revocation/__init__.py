@@ -1,0 +1,1 @@
+"""Real logout: lists of revocations, and what they mean for sessions."""
