@@ -148,6 +148,27 @@ LEFT JOIN sealed USING (kid)
 LEFT JOIN opened USING (kid)
 ORDER BY unused_for DESC NULLS LAST, kid;
 
+-- What becomes of a process: 0 it serves without a lifespan, 1 with one, 2 it failed, 3 it ended; of several at one time the
+-- last counts. A hash chain has a name of its own, and says nothing but goodbye.
+CREATE OR REPLACE TEMP VIEW lives AS
+SELECT instance, arg_max(life, ("timestamp", life)) AS life
+FROM (
+    SELECT
+        instance,
+        "timestamp",
+        CASE event
+            WHEN 'actor.inline' THEN 0
+            WHEN 'actor.started' THEN 1
+            WHEN 'actor.restarted' THEN 1
+            WHEN 'actor.failed' THEN 2
+            WHEN 'actor.stopped' THEN 3
+            WHEN 'audit.chain_closed' THEN 3
+        END AS life
+    FROM audit
+)
+WHERE life IS NOT NULL
+GROUP BY instance;
+
 -- 5 comes before 3, which needs it.
 CREATE OR REPLACE TEMP TABLE workers AS
 SELECT
@@ -155,17 +176,14 @@ SELECT
     arg_max(digest, ("timestamp", generation)) FILTER (digest IS NOT NULL) AS digest,
     max(generation) AS generation,
     max("timestamp") AS last_seen,
-    -- Two hours without a word are the end of a process: each says something every hour, however idle it is.
-    max("timestamp") >= (SELECT least(ended, moment) - INTERVAL 2 HOUR FROM reckoning)
-        -- A hash chain has a name of its own, and says nothing but goodbye.
-        AND arg_max(
-            event IN ('actor.stopped', 'audit.chain_closed'),
-            ("timestamp", event IN ('actor.stopped', 'audit.chain_closed'))
-        ) FILTER (event IN (
-            'actor.started', 'actor.restarted', 'actor.inline', 'actor.failed', 'actor.stopped', 'audit.chain_closed'
-        )) IS NOT TRUE
+    -- Two hours without a word are the end of a process: each says something every hour, however idle it is. Without a
+    -- lifespan it speaks each minute while it is used: two of those.
+    max("timestamp") >= (SELECT least(ended, moment) FROM reckoning)
+        - CASE any_value(life) WHEN 0 THEN INTERVAL 2 MINUTE ELSE INTERVAL 2 HOUR END
+        AND any_value(life) IS DISTINCT FROM 3
         AS live
 FROM audit
+LEFT JOIN lives USING (instance)
 GROUP BY instance;
 
 -- name: workers

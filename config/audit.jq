@@ -43,9 +43,10 @@ def reason_of($event):
 
 def is_refusal: IN("session.rejected", "session.revoked", "session.use_after_expire");
 
-# What becomes of a process. A hash chain has a name of its own, and says nothing but goodbye.
-def is_end: IN("actor.stopped", "audit.chain_closed");
-def is_life: is_end or IN("actor.started", "actor.restarted", "actor.inline", "actor.failed");
+# What becomes of a process: 0 it serves without a lifespan, 1 with one, 2 it failed, 3 it ended; of several at one time the
+# last counts. A hash chain has a name of its own, and says nothing but goodbye.
+def life:
+  {"actor.inline": 0, "actor.started": 1, "actor.restarted": 1, "actor.failed": 2, "actor.stopped": 3, "audit.chain_closed": 3}[.];
 
 # What sessions, keys, workers and refusals come to; every question but the last is asked of it. Groups, not one big object
 # that grows: jq copies an object that it changes.
@@ -114,7 +115,7 @@ def summed(events):
             instance: .[0].instance,
             last_seen: (map(.at) | max),
             ring: (map(select(.digest != null) | [.at, .generation, .digest]) | max),
-            life: (map(select(.event | is_life) | [.at, (.event | is_end)]) | max)
+            life: (map(select(.event | life != null) | [.at, (.event | life)]) | max)
           })
       ),
       refused: (
@@ -165,8 +166,9 @@ def live($moment):
   ([.ended, $moment] | min) as $ended
   | .workers
   | map(
-      # Two hours without a word are the end of a process: each says something every hour, however idle it is.
-      select(.last_seen >= $ended - 7200 and (.life == null or (.life[1] | not)))
+      # Two hours without a word are the end of a process: each says something every hour, however idle it is. Without a
+      # lifespan it speaks each minute while it is used: two of those.
+      select(.last_seen >= $ended - (if .life[1] == 0 then 120 else 7200 end) and .life[1] != 3)
       | {instance, digest: .ring[2]?, generation: .ring[1]?}
     );
 

@@ -49,17 +49,30 @@ environment() {
             cat pyproject.toml "$constraints"
         } | "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
     )
-    [ "$(cat "$venv/stamp" 2>/dev/null)" = "$wanted" ] && return
+    [ "$(cat "$venv/stamp" 2>/dev/null)" = "$wanted" ] || make "$@"
+    compiled
+}
+
+# Tests start hundreds of processes, of which each would compile our modules and collect our tests anew where
+# PYTHONDONTWRITEBYTECODE says so. Kept in the environment's folder: nothing is written beside the sources, and what was
+# compiled of a library goes when the library does.
+compiled() {
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX=$venv/bytecode
+}
+
+make() {
     printf 'making %s\n' "${venv##*/}" >&2
     rm -rf "$venv"
     # The build backend comes first, pinned like everything else, so that building fetches nothing on its own.
     if command -v uv >/dev/null; then
         uv venv --quiet --python "$python" "$venv"
+        compiled
         uv pip install --quiet --python "$venv" --constraint "$constraints" pip hatchling
-        # Compiled once, as pip does it: where nothing may write beside the sources, each of our many processes would.
         uv pip install --quiet --compile-bytecode --python "$venv" --constraint "$constraints" --no-build-isolation "$@"
     else
         "$python" -m venv "$venv"
+        compiled
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" pip hatchling
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" --no-build-isolation "$@"
     fi

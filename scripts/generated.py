@@ -1,4 +1,4 @@
-"""What is generated from the code: tables of the README, the audit log's catalogue, the JSON Schemas in config/.
+"""What is generated: tables of the README, the audit log's catalogue, the JSON Schemas in config/.
 
 ``scripts/generate`` writes them; the test suite fails when one is out of date.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 import audit_page
 from pydantic import BaseModel
 
+import server_survey.table as servers
+from bench_sessions import published
 from sessionkit import config
 from sessionkit.audit import catalogue
 from sessionkit.config import SessionConfig
@@ -37,7 +39,13 @@ def files() -> dict[Path, str]:
 
 def with_tables(text: str) -> str:
     """Return a README with its generated sections renewed."""
-    tables = {"apps": applications, "audit": audit_page.summary, "configuration": configuration}
+    tables = {
+        "apps": applications,
+        "audit": audit_page.summary,
+        "bench": published.table,
+        "configuration": configuration,
+        "servers": server_table,
+    }
 
     def renew(match: re.Match[str]) -> str:
         return f"{match[1]}\n{tables[match['name']]()}\n{match[3]}"
@@ -71,6 +79,11 @@ def configuration() -> str:
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     rows += _settings(SessionConfig, "")
     return "\n".join(rows) + "\n"
+
+
+def server_table() -> str:
+    """Return the table of servers, as it was measured last."""
+    return servers.markdown(servers.from_json(servers.MEASURED.read_text("utf-8")))
 
 
 def _settings(model: type[BaseModel], prefix: str) -> list[str]:

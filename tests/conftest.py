@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.leaks import Watch
 from tests.line_schema import LineWatch
+from tests.unmeasured import untraced
 from tests.virtual_time import asyncio_options, trio_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 # Derandomised: the same examples on every run and machine, so a red run is red again.
 # No deadline: a shared core stalls.
@@ -39,6 +40,7 @@ settings.load_profile(os.environ.get("SESSIONKIT_HYPOTHESIS_PROFILE", "determini
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers this file gives a meaning to."""
     config.addinivalue_line("markers", "leaks_on_purpose: says what must not be said, to see it found.")
+    config.addinivalue_line("markers", "unmeasured: no coverage is taken of it, as of all by hypothesis.")
     config.addinivalue_line("markers", "violates_on_purpose: writes lines the schema forbids, to see them found.")
     config.addinivalue_line("markers", "real_time: run on the real clock, for tests of sockets, processes or threads.")
 
@@ -49,6 +51,15 @@ def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str
     inner = obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
     if collector.istestfunction(obj, name) and iscoroutinefunction(inner):
         pytest.mark.anyio(obj)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run searches untraced, with their fixtures."""
+    if item.get_closest_marker("hypothesis") is None and item.get_closest_marker("unmeasured") is None:
+        return (yield)
+    with untraced():
+        return (yield)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

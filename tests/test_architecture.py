@@ -37,7 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"migrate.settings", "revocation"}),
     frozenset({"config"}),
     frozenset({"wire"}),
-    frozenset({"migrate"}),
+    frozenset({"keyring.admission", "migrate"}),
     frozenset({"backend"}),
     frozenset({"revocation.gate", "revocation.guard", "revocation.memory", "revocation.redis", "revocation.subjects"}),
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),

@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from rotation_shop.tally import Tally
 from sessionkit import Key, Keyring, KeyState
 from sessionkit.testing import AsgiClient
 from tests.line_schema import violations
+from tests.unmeasured import environment
 
 if TYPE_CHECKING:
     from sessionkit import SessionMiddleware
@@ -205,7 +207,7 @@ def run(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "rotation_demo", "--folder", str(folder), *arguments]
     path = os.pathsep.join([str(SCRIPTS), str(SCRIPTS.parent)])
     return subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
+        command, env={**environment(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -235,13 +237,15 @@ def test_the_shop_stays_open_for_people(tmp_path: Path) -> None:
     """With --serve it says where it is, answers, and closes when told to."""
     process = run("--serve", folder=tmp_path / "demo")
     assert process.stdout is not None
-    found = re.search(r"The shop is open: (\S+)", process.stdout.readline())
+    # Line by line to the last one before it closes: of what was read ahead, `communicate` knows nothing.
+    told = "".join(takewhile(lambda line: line != "Ctrl-C closes it.\n", process.stdout))
+    found = re.search(r"The shop is open: (\S+)", told)
     assert found
+    assert "keyring promote" in told
     with httpx.Client(base_url=found[1], follow_redirects=True) as client:
         client.post("/cart", data={"item": "honey"})
         assert "<li>honey</li>" in client.get("/").text
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=60)
-    assert "keyring promote" in text
     assert text.endswith("closed\n")
     assert process.returncode == 0

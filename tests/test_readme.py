@@ -30,6 +30,7 @@ from sessionkit.revocation import RevocationConfig
 from sessionkit.testing import AsgiClient, FixedClock, keyring
 from tests.apps.test_suite import APPLICATIONS
 from tests.middleware.apps import Log, answer
+from tests.unmeasured import environment
 from tests.untouched import untouched
 
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ def test_rotation_in_five_minutes() -> None:
             text=True,
             timeout=60,
             check=False,
+            env=environment(),
         )
         assert done.returncode == 0, done.stderr
     ring = Keyring.load("keyring.yaml")

@@ -25,6 +25,7 @@ from sessionkit.middleware import SessionMiddleware
 from sessionkit.testing import AsgiClient, FixedClock
 from tests.middleware.apps import Log
 from tests.middleware.hosting import counter
+from tests.unmeasured import environment
 
 if TYPE_CHECKING:
     from sessionkit.keyring.key import Key
@@ -136,7 +137,7 @@ def run(name: str) -> None:
             text=True,
             timeout=60,
             check=False,
-            env={**os.environ, "PATH": path},
+            env={**environment(), "PATH": path},
         )
         assert done.returncode == (1 if comment.startswith("refused") else 0), f"{line}\n{done.stdout}{done.stderr}"
 

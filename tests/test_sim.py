@@ -15,6 +15,8 @@ from rotation_sim.world import Result, Settings, World
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.unmeasured  # it runs what other tests cover, millions of times
+
 SMALL = Settings(nodes=60, users=200, seed=7)
 SWAP, EAGER, _, HASTY, FORGETFUL = STRATEGIES
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from bench_sessions.timing import Figure, Group, Options, Work, interleaved
+from bench_sessions.figures import Figure, Group, Options
+from bench_sessions.timing import Work, interleaved
 from bench_sessions.traffic import begins, begun, reads, served, writes
 from sessionkit import SessionConfig
 from sessionkit.config import AuditConfig
@@ -74,4 +75,5 @@ GROUP = Group(
     "audit-cost",
     "What the audit log costs, µs of the loop's thread a request (200 octets, whole middleware, JSON lines to nowhere)",
     _run,
+    asked=True,
 )

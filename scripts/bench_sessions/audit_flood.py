@@ -7,7 +7,7 @@ import tracemalloc
 from random import Random
 from typing import Any
 
-from bench_sessions.timing import Figure, Group, Options
+from bench_sessions.figures import Figure, Group, Options
 from bench_sessions.traffic import SECRET, begun, reads, requests
 from sessionkit import Keyring, SessionConfig, SessionMiddleware
 from sessionkit.config import AuditConfig
@@ -90,4 +90,5 @@ GROUP = Group(
     "audit-flood",
     f"An attack with forged cookies, {MINUTES:.0f} minutes by the log's clock, through a real middleware",
     _run,
+    asked=True,
 )

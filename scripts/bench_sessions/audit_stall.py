@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bench_sessions.timing import Figure, Group, Options
+from bench_sessions.figures import Figure, Group, Options
 from bench_sessions.traffic import Silent, begins, served
 from sessionkit import SessionConfig
 from sessionkit.config import AuditConfig
@@ -51,4 +51,6 @@ async def _run(options: Options) -> list[Figure]:
     return figures
 
 
-GROUP = Group("audit-stall", f"A sink that stands still for {STALL:.0f} s: what requests notice of it", _run)
+GROUP = Group(
+    "audit-stall", f"A sink that stands still for {STALL:.0f} s: what requests notice of it", _run, asked=True
+)

@@ -6,8 +6,8 @@ Rules of this file:
   the machine does meanwhile happens to all of them alike.
 * What is measured is the time that the loop's own thread spends computing (``time.thread_time``): other processes make
   a machine slow, but they are not what a request costs. A thread that writes for it is not counted, on purpose.
-* A figure is the median over the rounds; its spread is from the lower to the upper quartile. What a row costs more than
-  its baseline is the median of the differences within each round, which noise moves less than the figures themselves.
+* A figure is the median over the rounds; its spread is from the lower to the upper quartile. Whatever compares two rows
+  (a difference, a ratio) is worked out within each round first: noise moves that less than the figures themselves.
 """
 
 from __future__ import annotations
@@ -20,64 +20,16 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from bench_sessions.figures import Figure
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Figure", "Group", "Options", "Work", "interleaved"]
+__all__ = ["Rounds", "Work", "interleaved", "measure", "summary"]
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How thorough to be.
-
-    Attributes:
-        quick: fewer and shorter rounds, for a look.
-        backend: ``asyncio`` or ``trio``.
-    """
-
-    quick: bool = False
-    backend: str = "asyncio"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured value.
-
-    Attributes:
-        row: what was measured.
-        value: the median, or the one value.
-        unit: of it.
-        low: lower quartile, if there were rounds.
-        high: upper quartile, if there were rounds.
-        against: what it is compared with.
-        extra: how much more than that it is, in the same unit.
-        note: what else there is to know.
-    """
-
-    row: str
-    value: float
-    unit: str
-    low: float | None = None
-    high: float | None = None
-    against: str | None = None
-    extra: float | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Rows that belong together.
-
-    Attributes:
-        name: to choose it by.
-        title: what is measured, with what it is compared.
-        run: measures.
-    """
-
-    name: str
-    title: str
-    run: Callable[[Options], Awaitable[list[Figure]]]
+Rounds = dict[str, list[float]]
+"""Of each row, the µs that doing it once took in each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +49,16 @@ class Work:
     note: str = ""
 
 
-async def interleaved(works: Sequence[Work], *, rounds: int, times: int) -> list[Figure]:
-    """Measure work side by side, and return microseconds for doing each once."""
+async def measure(works: Sequence[Work], *, rounds: int, times: int) -> Rounds:
+    """Measure work side by side.
+
+    Args:
+        works: what to measure.
+        rounds: how often each has its turn.
+        times: how often it is done in one turn.
+    """
     order = Random(1)
-    taken: dict[str, list[float]] = {work.row: [] for work in works}
+    taken: Rounds = {work.row: [] for work in works}
     async with AsyncExitStack() as stack:
         ready = [(work.row, await stack.enter_async_context(work.prepare())) for work in works]
         for _, repeat in ready:
@@ -114,13 +72,25 @@ async def interleaved(works: Sequence[Work], *, rounds: int, times: int) -> list
                 await repeat(times)
                 taken[row].append((time.thread_time() - began) / times * 1e6)
         gc.unfreeze()
+    return taken
+
+
+async def interleaved(works: Sequence[Work], *, rounds: int, times: int) -> list[Figure]:
+    """Measure work side by side, and return microseconds for doing each once."""
+    taken = await measure(works, rounds=rounds, times=times)
     return [_figure(work, taken) for work in works]
 
 
-def _figure(work: Work, taken: dict[str, list[float]]) -> Figure:
-    mine = taken[work.row]
-    low, _, high = statistics.quantiles(mine, n=4)
+def _figure(work: Work, taken: Rounds) -> Figure:
+    value, low, high = summary(taken[work.row])
     extra = None
     if work.against is not None:
-        extra = statistics.median(one - other for one, other in zip(mine, taken[work.against], strict=True))
-    return Figure(work.row, statistics.median(mine), "µs", low, high, work.against, extra, work.note)
+        pairs = zip(taken[work.row], taken[work.against], strict=True)
+        extra = statistics.median(one - other for one, other in pairs)
+    return Figure(work.row, value, "µs", low, high, against=work.against, extra=extra, note=work.note)
+
+
+def summary(values: Iterable[float]) -> tuple[float, float, float]:
+    """Return the median, and the lower and the upper quartile."""
+    low, median, high = statistics.quantiles(values, n=4)
+    return median, low, high

@@ -23,6 +23,7 @@ from itertools import count
 from linecache import getline
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Self
 
+from sessionkit.cli import emergency as _keyring_commands  # noqa: F401 - loaded here, or each child would do it
 from sessionkit.cli.app import app
 from sessionkit.keyring import editor
 

@@ -54,9 +54,9 @@ _PREFIX = 8
 """Characters of a token that hold its version and the id of its key: six octets, of which the last is noise."""
 
 
-def connections() -> httpx.AsyncHTTPTransport:
+def connections(*, http2: bool = False) -> httpx.AsyncHTTPTransport:
     """Return connections for one browser: a pool for all takes longer to choose one than the server to answer."""
-    return httpx.AsyncHTTPTransport(verify=_PLAIN)
+    return httpx.AsyncHTTPTransport(verify=_PLAIN, http1=not http2, http2=http2)
 
 
 def kid_of(token: bytes) -> str | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
+from rotation_shop.browser import connections
 from rotation_shop.command import Failed
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def serve(command: Sequence[str], variables: Mapping[str, str], log: Path) -> It
                 process.wait()
 
 
-async def ready(url: str, process: subprocess.Popen[bytes], log: Path, workers: int) -> set[int]:
+async def ready(
+    url: str, process: subprocess.Popen[bytes], log: Path, workers: int, *, http2: bool = False
+) -> set[int]:
     """Wait until every worker has answered, and return their process ids.
 
     Raises:
@@ -87,13 +90,13 @@ async def ready(url: str, process: subprocess.Popen[bytes], log: Path, workers: 
     """
     seen: set[int] = set()
     end = time.monotonic() + START
-    async with httpx.AsyncClient(base_url=url) as client:
-        while len(seen) < workers:
-            if process.poll() is not None or time.monotonic() > end:
-                raise Failed(f"the server did not start; its output: {log}")
-            try:
-                # One connection each time, which any worker may take.
-                seen.add((await client.get("/health", headers={"connection": "close"})).json()["pid"])
-            except httpx.TransportError:
-                await anyio.sleep(0.1)
+    while len(seen) < workers:
+        if process.poll() is not None or time.monotonic() > end:
+            raise Failed(f"the server did not start; its output: {log}")
+        try:
+            # One connection each time, which any worker may take.
+            async with httpx.AsyncClient(transport=connections(http2=http2)) as client:
+                seen.add((await client.get(f"{url}/health")).json()["pid"])
+        except httpx.TransportError:
+            await anyio.sleep(0.1)
     return seen

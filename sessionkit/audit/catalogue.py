@@ -18,7 +18,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from sessionkit.audit.events import CATALOGUE, SCHEMA, Event, Level
-from sessionkit.audit.log import MAX_TEXT
+from sessionkit.audit.text import MAX_TEXT
 from sessionkit.exceptions import RejectReason
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.safety import CONDITIONS

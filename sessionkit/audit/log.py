@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -27,23 +26,14 @@ import structlog
 from sessionkit.audit.aggregate import Aggregator
 from sessionkit.audit.background import CLOSE_TIMEOUT, Writer
 from sessionkit.audit.events import SCHEMA, AuditRecovered, Event, Level, timestamp
+from sessionkit.audit.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["FLUSH_INTERVAL", "MAX_TEXT", "AuditLog", "Sink", "clean"]
-
-MAX_TEXT = 128
-"""Characters of a free string that are kept."""
+__all__ = ["FLUSH_INTERVAL", "AuditLog", "Sink"]
 
 _log = logging.getLogger("sessionkit.audit")
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Console, key-value and logfmt renderers pass newlines and escapes on: a forged line, or a terminal taken over.
-
-Marks of writing direction are among them: they show a line in another order than it is written in. Lone surrogates
-cannot be encoded.
-"""
 
 FLUSH_INTERVAL = 5.0
 """Seconds between looks for summaries that are due."""
@@ -282,8 +272,3 @@ class AuditLog:
 
 def _lately(when: float | None, now: float) -> bool:
     return when is not None and abs(now - when) < _QUIET
-
-
-def clean(text: str, limit: int | None = MAX_TEXT) -> str:
-    """Return text without control characters, cut to a number of characters."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[:limit])

@@ -4,13 +4,14 @@ Rules of this file:
 
 * A log is material. A line that cannot be read is counted, located and passed over; nothing in a log ends the reading,
   and nothing in it is believed to have a type that was not checked. Strings come as they stand in the log: whoever
-  shows them cleans them (``audit.log.clean``).
+  shows them cleans them (``audit.text.clean``).
 * Everything streams: memory holds one block and one line.
 * Other people's lines in the same stream are passed over, most of them without being parsed.
 
 What people's set-ups do to our lines is undone here: the event's name may stand under ``event``, ``message`` or
 ``msg`` (structlog's ``EventRenamer``, formatters of ``logging``), the time may be ISO 8601 or Unix seconds, and a line
-may have words of a collector in front of its JSON (docker compose, Kubernetes' CRI files, journalctl).
+may have words of a collector in front of its JSON (docker compose, Kubernetes' CRI files, journalctl), or be a string
+in JSON of the collector's (the files of Docker's ``json-file`` driver).
 """
 
 from __future__ import annotations
@@ -53,6 +54,13 @@ _BLOCK = 1 << 18
 
 _MARK = b'sessionkit"'
 """In every line of ours, as the value of ``component``. No JSON writer escapes a letter."""
+
+_WRAPPED = b'sessionkit\\"'
+"""The same in a line that is a string in another one."""
+
+_WRAPPER = b'{"log":'
+_WRAPPING = {"log", "stream", "time"}
+"""How a line that Docker puts around another one begins, and what it has; ``attrs`` besides, if it is told to."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -332,7 +340,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
     """
     if len(line) > MAX_LINE:
         raise _UnreadableError(f"is longer than {MAX_LINE} octets")
-    if _MARK not in line:
+    if _MARK not in line and not (line.startswith(_WRAPPER) and _WRAPPED in line):
         # Not parsed: where an application logs a lot of its own, this is most of the work saved.
         if b"\0" in line or (line.startswith(b"{") and not line.rstrip().endswith(b"}")):
             raise _UnreadableError("is cut short or overwritten")
@@ -344,9 +352,22 @@ def _event(line: bytes) -> dict[str, Any] | None:
         event = from_json(line[start:] if start else line, cache_strings="keys")
     except ValueError:
         raise _UnreadableError("is no JSON, or cut short") from None
-    if type(event) is not dict or event.get("component") != "sessionkit":
+    if type(event) is not dict:
         return None
+    if event.get("component") != "sessionkit":
+        inner = _unwrapped(event)
+        return None if inner is None else _event(inner)
     return _checked(event)
+
+
+def _unwrapped(outer: dict[str, Any]) -> bytes | None:
+    """Return the line that Docker's ``json-file`` driver has put into one of its own; ``None`` if it is none of those.
+
+    Nothing else that has a ``log`` is looked into: an application may log there what its visitors say.
+    """
+    if outer.keys() - {"attrs"} != _WRAPPING or type(outer["log"]) is not str:
+        return None
+    return outer["log"].encode()
 
 
 def _checked(event: dict[str, Any]) -> dict[str, Any]:

@@ -40,9 +40,10 @@ from sessionkit.exceptions import (
     RejectReason,
     SerializationError,
 )
+from sessionkit.keyring.admission import refuse_ahead, self_test
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.keyring import Keyring
-from sessionkit.keyring.reloader import Reloader, key_events, refuse_ahead, self_test, watch_folder
+from sessionkit.keyring.reloader import Reloader, key_events, watch_folder
 from sessionkit.keyring.source import looks_like_secret
 from sessionkit.keyring.succession import next_takeover
 from sessionkit.migrate.reader import readers

@@ -22,11 +22,11 @@ from sessionkit.cli.timeline_svg import render
 from sessionkit.cli.timeline_text import draw
 from sessionkit.exceptions import ConfigurationError, KeyringError, RotationRefused
 from sessionkit.keyring import rotation
+from sessionkit.keyring.admission import refuse_ahead, self_test
 from sessionkit.keyring.editor import Editor, NewKey, create
 from sessionkit.keyring.file import DEFAULT_LIFETIME, LONGEST
 from sessionkit.keyring.key import Key, KeyState
 from sessionkit.keyring.keyring import Keyring, Policy
-from sessionkit.keyring.reloader import refuse_ahead, self_test
 from sessionkit.keyring.source import SecretSource
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make, rotate and check keyring files.", no_args_is_help=True)
+app = typer.Typer(help="Make, rotate and check keyring files.", no_args_is_help=True, add_completion=False)
 
 
 def _printable(label: str | None) -> str | None:
@@ -157,6 +157,7 @@ def _new_key(
 
 def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
     """Return the keys as they stand: one that has taken over by its time is active, whatever the file still says."""
+    settled = rotation.settle(ring, moment)
     return [
         {
             "label": key.label,
@@ -167,9 +168,9 @@ def _described(ring: Keyring, moment: float) -> list[dict[str, Any]]:
             "activates": when(key.activates),
             "retired": when(key.retired),
             "revoked": when(key.revoked),
-            "prune_after": when(key.prune_after),
+            "prune_after": when(rotation.gone_at(settled, key)),
         }
-        for key in rotation.settle(ring, moment).keys
+        for key in settled.keys
     ]
 
 
@@ -394,7 +395,7 @@ def status(
             key.state.value,
             "yes" if key.state is KeyState.ACTIVE else "",
             "-" if since is None else span(moment - since),
-            when(key.prune_after) or "-",
+            when(rotation.gone_at(settled, key)) or "-",
         )
     console.print(table)
     if ring.not_before is not None:

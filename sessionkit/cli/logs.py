@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sessionkit.audit.log import clean
 from sessionkit.audit.reading import LogReader
+from sessionkit.audit.text import clean
 from sessionkit.audit.usage import Usage
 from sessionkit.cli.output import errors, failing
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Violation",
     "check",
+    "gone_at",
     "promotable_at",
     "promote",
     "prunable_at",
@@ -303,7 +304,7 @@ def prune(
     for key in chosen:
         if key.state in {KeyState.ACTIVE, KeyState.STAGED}:
             raise RotationRefused(f"key {key.label!r} is {key.state}. Only retired and revoked keys are pruned.")
-        ready = _gone_at(ring, key, last_sealed)
+        ready = gone_at(ring, key, last_sealed)
         if not force and ready is None:
             raise RotationRefused(
                 f"key {key.label!r} has no date 'retired', so nothing tells when its last session ends. "
@@ -319,7 +320,7 @@ def prune(
             )
     if not chosen:
         over = [key for key in ring.keys if key.state in {KeyState.RETIRED, KeyState.REVOKED}]
-        gone = {key: _gone_at(ring, key, last_sealed) for key in over}
+        gone = {key: gone_at(ring, key, last_sealed) for key in over}
         chosen = [key for key, ready in gone.items() if force or (ready is not None and now >= ready)]
         if not chosen:
             raise RotationRefused(
@@ -329,8 +330,18 @@ def prune(
     return _next(ring, [key for key in ring.keys if key not in chosen])
 
 
-def _gone_at(ring: Keyring, key: Key, last_sealed: float | None) -> float | None:
-    # Revoked keys stay as long: their tombstone tells ``revoked`` from ``unknown_key``, which keeps the cookie.
+def gone_at(ring: Keyring, key: Key, last_sealed: float | None = None) -> float | None:
+    """Return when ``prune`` takes a retired or revoked key out, in Unix seconds; ``None`` if nothing tells.
+
+    Args:
+        ring: the ring published now.
+        key: one of its keys; ``None`` comes of those that are staged or active, too.
+        last_sealed: as for ``prunable_at``.
+    """
+    if key.state in {KeyState.STAGED, KeyState.ACTIVE}:
+        return None
+    # Revoked keys stay as long: their tombstone tells ``revoked`` from ``unknown_key``, which keeps the cookie. What
+    # their retirement foresaw, if they had one, holds no more.
     if key.state is KeyState.REVOKED:
         return (key.revoked or 0.0) + kept(ring.policy)
     return prunable_at(ring, key, last_sealed)

@@ -29,7 +29,7 @@ from zlib import crc32
 import vl_convert
 
 from sessionkit.audit.events import timestamp
-from sessionkit.audit.log import clean
+from sessionkit.audit.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from sessionkit.audit.log import clean
+from sessionkit.audit.text import clean
 from sessionkit.exceptions import RejectReason
 from sessionkit.report import charts
 from sessionkit.report.charts import Mark, Row, Span

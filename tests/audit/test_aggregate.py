@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,6 +110,7 @@ def test_all_kinds_together_have_a_ceiling() -> None:
     assert aggregator.admit(rejected(client_ref=client(0)), NOW + 60)
 
 
+@pytest.mark.unmeasured
 def test_an_attack_from_everywhere() -> None:
     """Case 201: 200,000 forged cookies from 20,000 addresses in two minutes are fewer than 5,000 lines, all counted."""
     aggregator = Aggregator()

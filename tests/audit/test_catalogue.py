@@ -13,8 +13,8 @@ import pytest
 from sessionkit.audit import catalogue, vocabularies
 from sessionkit.audit.catalogue import COMMON, MEANINGS, meaning, types
 from sessionkit.audit.events import CATALOGUE, Event, KeyPruned, SessionRejected, SessionRenewed
-from sessionkit.audit.log import clean
 from sessionkit.audit.pseudonyms import Pseudonyms
+from sessionkit.audit.text import clean
 from sessionkit.exceptions import RejectReason
 from sessionkit.keyring.keyring import Keyring
 from tests.audit.samples import KINDS, full

@@ -27,7 +27,8 @@ from sessionkit.audit.events import (
     Level,
     timestamp,
 )
-from sessionkit.audit.log import MAX_TEXT, AuditLog, clean
+from sessionkit.audit.log import AuditLog
+from sessionkit.audit.text import MAX_TEXT, clean
 from tests.audit.samples import COOKIE_REF, EVENTS, rejected
 from tests.audit.test_background import PATIENCE, Gate
 

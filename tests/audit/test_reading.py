@@ -64,6 +64,49 @@ def test_the_name_may_stand_elsewhere(place: str) -> None:
     assert read["event"] == "session.created"
 
 
+def docker(text: str, **more: object) -> dict[str, object]:
+    """Return what Docker's ``json-file`` driver makes of a line."""
+    return {"log": f"{text}\n", "stream": "stdout", "time": "2027-01-15T08:00:00.123456789Z", **more}
+
+
+@pytest.mark.parametrize("more", [{}, {"attrs": {"tag": "shop"}}, {"attrs": {"tag": "sessionkit"}}])
+def test_a_line_in_dockers_file(more: dict[str, object]) -> None:
+    """A line that Docker has put into one of its own is read as if it stood alone, with the time that it tells."""
+    text = json.dumps(line())
+    assert parsed(docker(text, **more))[0] == parsed(text.encode())[0] is not None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        docker('sessionkit" is starting'),
+        docker(json.dumps({"component": "other", "text": 'sessionkit"'})),
+        docker(json.dumps(docker(json.dumps(line())))),
+        docker(json.dumps(line()), user="whoever"),
+        {"log": json.dumps(line())},
+        docker("", log=['sessionkit"']),
+        [json.dumps(line())],
+    ],
+    ids=["text", "another's", "twice", "more fields", "fewer", "no string", "no object"],
+)
+def test_what_only_looks_like_a_line_in_dockers_file(fields: Any) -> None:
+    """Lines of others, and an application's own with a field of the name, are foreign: visitors may have filled it."""
+    read, parser = parsed(fields)
+    assert read is None
+    assert (parser.foreign, parser.broken) == (1, 0)
+
+
+def test_a_broken_line_in_dockers_file() -> None:
+    """Cut by Docker, which splits lines of 16 kB, or by a disk: broken, not somebody else's."""
+    text = json.dumps(line())
+    whole = json.dumps(docker(text))
+    for cut in (json.dumps(docker(text[:-10])), whole[:-30], whole[:-30] + "}"):
+        read, parser = parsed(cut.encode())
+        assert read is None
+        assert (parser.foreign, parser.broken) == (0, 1), cut
+        assert "JSON, or cut short" in parser.located[0].problem
+
+
 @pytest.mark.parametrize(
     "spelling",
     [

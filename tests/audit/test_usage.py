@@ -298,6 +298,7 @@ def history(rng: random.Random) -> Iterable[Book]:
     return books
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("seed", range(20))
 def test_the_order_of_lines_does_not_matter(seed: int) -> None:
     """Rotated files and hosts read in any order give the same answers."""

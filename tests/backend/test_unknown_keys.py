@@ -12,9 +12,10 @@ from sessionkit.backend.messages import Load, Loaded, Rejected, Save, Saved
 from sessionkit.backend.service import SessionService
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ConfigurationError, KeyringError, RejectReason
+from sessionkit.keyring.admission import refuse_ahead
 from sessionkit.keyring.key import KeyState
 from sessionkit.keyring.keyring import Keyring, Policy
-from sessionkit.keyring.reloader import PROD_INTERVAL, UNWATCHED_INTERVAL, refuse_ahead
+from sessionkit.keyring.reloader import PROD_INTERVAL, UNWATCHED_INTERVAL
 from sessionkit.keyring.unknown import UnknownKeys
 from sessionkit.session import Session
 from sessionkit.testing import FixedClock
@@ -139,6 +140,7 @@ async def test_the_key_that_was_looked_for_is_found(tmp_path: Path) -> None:
     assert counter.looks == ["poll", "unknown_key"]
 
 
+@pytest.mark.unmeasured
 @HOSTED
 async def test_a_flood_of_made_up_ids(tmp_path: Path, hosted: bool) -> None:
     """Thousands of ids in ten seconds cost ten looks and no reload, a table that is full, and ten lines of log."""

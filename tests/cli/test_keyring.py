@@ -261,6 +261,23 @@ def test_revoke_a_retired_key(command: Command) -> None:
     assert states(command.path) == ["revoked", "active", "staged"]
 
 
+def test_a_key_that_was_retired_and_then_revoked_is_kept_from_its_revocation_on(command: Command) -> None:
+    """The date that `status` shows is the one that `prune` keeps to, and no longer what its retirement foresaw."""
+    command.keyring("init", "--propagation", "0", "--skew", "0", "--token-lifetime", "3600")
+    command.keyring("promote")
+    first = Keyring.load(command.path).keys[0]
+    assert command.keyring("status", "--json").facts["keys"][0]["prune_after"] == "2027-01-15T09:00:00Z"
+    command.clock.advance(1800)
+    command.keyring("revoke", first.kid)
+    keys = command.keyring("status", "--json").facts["keys"]
+    assert [key["prune_after"] for key in keys] == ["2027-01-15T09:30:00Z", None, None]
+    assert "2027-01-15T09:30:00Z" in command.keyring("status").out
+    command.clock.advance(3599)
+    assert "2027-01-15T09:30:00Z" in command.keyring("prune", first.kid).err
+    command.clock.advance(1)
+    assert command.keyring("prune", first.kid).status == 0
+
+
 def test_prune_refuses_before_the_last_session_has_ended(command: Command) -> None:
     """``prune`` names the time from which it is safe, prunes then, and tells what it pruned."""
     command.keyring("init", "--propagation", "10", "--skew", "5", "--token-lifetime", "100")

@@ -110,6 +110,18 @@ def test_a_pruned_entry_takes_its_own_comments_along(tmp_path: Path) -> None:
     assert path.read_text() == (whole[:start] + whole[end:]).replace("generation: 5", "generation: 6")
 
 
+def test_the_last_entry_of_a_list_on_one_line_can_go(tmp_path: Path) -> None:
+    """It takes the comma before it along; the entry before it, and what stands behind the list, stay as they are."""
+    path = tmp_path / "keyring.yaml"
+    one, two = (
+        "{label: one, state: active, secret: {env: EDITOR_ONE}}",
+        "{label: two, state: retired, secret: {env: EDITOR_TWO}}",
+    )
+    opened = written(path, f"version: 1\ngeneration: 4\nkeys: [{one}, {two}] # both\n")
+    opened.publish(rotation.prune(opened.ring, NOW, ["two"], force=True))
+    assert path.read_text() == f"version: 1\ngeneration: 5\nkeys: [{one}] # both\n"
+
+
 def test_the_last_entry_can_go(tmp_path: Path) -> None:
     """An entry at the end goes with the blank line before it; what stands at the end of the file stays."""
     path = tmp_path / "keyring.yaml"

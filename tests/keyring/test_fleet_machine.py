@@ -427,6 +427,7 @@ TestFleet.__doc__ = "Under C1 to C4 no session is lost and none moves to and fro
 TestFleet.settings = settings(stateful_step_count=30)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("without", "harm"),
     [

@@ -18,7 +18,6 @@ from sessionkit.keyring.key import Key, KeyState
 from sessionkit.keyring.keyring import Keyring
 from sessionkit.keyring.reloader import POLL_INTERVAL, PROD_INTERVAL, UNWATCHED_INTERVAL, Reloader, watch_folder
 from sessionkit.testing import FixedClock
-from sessionkit.wire.token import TokenCipher, TokenRejected
 from tests.keyring.rings import A, B, Bell, C, D, text, write
 
 if TYPE_CHECKING:
@@ -698,23 +697,6 @@ def test_pruned_key_is_told_with_a_warning_before_its_time(
     assert isinstance(event, events.KeyPruned)
     assert event.early is early
     assert event.severity is (events.Level.WARNING if early else events.Level.INFO)
-
-
-def test_self_test_passes_over_what_cannot_open() -> None:
-    """A tombstone has no secret to try."""
-    reloader.self_test(_ring(Key.tombstone(b"\x01\x02\x03\x04", label="gone")))
-
-
-def test_self_test_finds_a_key_that_does_not_open_what_it_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cipher that seals differently from what it opens is found before it is put in force."""
-    seal = TokenCipher.seal
-
-    def garble(self: TokenCipher, key: Key, plaintext: bytes) -> bytes:
-        return seal(self, key, plaintext)[:-4] + b"AAAA"
-
-    monkeypatch.setattr(TokenCipher, "seal", garble)
-    with pytest.raises(TokenRejected):
-        reloader.self_test(_ring())
 
 
 def _fail(*_: Any) -> NoReturn:

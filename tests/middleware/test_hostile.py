@@ -83,6 +83,7 @@ def _chunked(random: Random, parts: list[bytes]) -> Iterator[bytes]:
     yield field([(number, b"A" * 4_000) for number in range(10_000)])
 
 
+@pytest.mark.unmeasured
 async def test_bad_cookies_are_answered_by_the_applications_own_page() -> None:
     """Cases 30, 36, 37, 187: over 5,000 bad cookies each get the page and an empty session, none an error."""
     random = Random(1)
@@ -101,6 +102,7 @@ async def test_bad_cookies_are_answered_by_the_applications_own_page() -> None:
     assert {"malformed", "bad_tag", "unknown_key", "unsupported_version", "chunk_missing", "too_large"} <= reasons
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("octets", [10, 9_000])
 @pytest.mark.parametrize("authentic_first", [True, False])
 async def test_the_authentic_one_of_two_wins(octets: int, authentic_first: bool) -> None:

@@ -140,6 +140,7 @@ async def test_unknown_key_makes_the_worker_look(path: Path, in_place: bool, hos
     assert stage.reasons("session.rejected")[0] == "unknown_key"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("hosted", [True, False])
 async def test_flood_of_unknown_keys_causes_no_flood_of_looks(
     path: Path, hosted: bool, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+import pytest
 
 from sessionkit.config import SessionConfig
 from sessionkit.keyring.key import KeyState
@@ -202,6 +203,7 @@ async def test_two_tasks_of_one_request_share_a_session(in_place: bool) -> None:
     assert stage.reasons() == ["response_started"]
 
 
+@pytest.mark.unmeasured
 @BOTH_WAYS
 async def test_thousands_at_once_are_bounded(in_place: bool) -> None:
     """Case 127: what does not fit into the mailbox is refused at once with 503, and no session is lost."""

@@ -60,6 +60,7 @@ async def test_key_id_from_a_cookie_is_not_told_unless_it_is_ours() -> None:
     assert "kid" not in line
 
 
+@pytest.mark.unmeasured
 @BOTH_WAYS
 async def test_flood_of_bad_cookies_is_counted(in_place: bool) -> None:
     """Case 201: of a thousand alike the first ten a minute are written, the rest is one line at the end."""
@@ -100,6 +101,7 @@ async def test_flood_is_summed_up_with_the_next_request() -> None:
     assert len(stage.log.named("session.rejected")) + sum(line["count"] for line in told) == 25
 
 
+@pytest.mark.unmeasured
 @BOTH_WAYS
 async def test_attack_with_forged_cookies(in_place: bool) -> None:
     """Case 201: what tampered cookies write is bounded by minutes, not by their number, and all are counted.

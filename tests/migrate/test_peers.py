@@ -62,6 +62,7 @@ async def visit(place: Site, cookies: Cookies) -> dict[str, bytes]:
     return {name.decode(): value for name, _, value in pairs}
 
 
+@pytest.mark.unmeasured
 @EVERY
 async def test_sessions_move_in(name: str, anyio_backend_name: str) -> None:
     """Each session is read with its values and types, written as ours on the first response, and ours opens again."""

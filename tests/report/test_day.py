@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from audit_day.day import ATTACKERS, DAY, LAGGING_AT, MIDNIGHT, REASONS, Day, Plan, Truth
 from audit_day.judge import judge, judge_lagging
 from sessionkit.audit import events
+from sessionkit.audit.reading import LogReader
+from sessionkit.audit.usage import Usage
 from sessionkit.cli.app import app
 from sessionkit.report.findings import shown
 from tests.audit.logs import NOW, Book, loaded
@@ -299,6 +301,26 @@ def test_queries_know_that_a_closed_chain_is_no_worker(tmp_path: Path) -> None:
     at = NOW + 1
     assert asked(log, f"summed(log(.[])) | workers({at:.0f}) | map(.instances)") == [[book.instance]]
     assert [row["instances"] for row in duckdb_answers(log, at, "")["workers"]] == [[book.instance]]
+
+
+@pytest.mark.parametrize("silent", [120, 121])
+def test_queries_judge_silence_as_the_report_does(tmp_path: Path, silent: int) -> None:
+    """Two minutes of it are the end of one without a lifespan, and of no other: not of one that is hosted as well."""
+    inline, hosted, both, last = Book(), Book(), Book(), Book()
+    inline(events.ActorInline(reason="no_lifespan"), loaded())
+    hosted(events.ActorStarted(), loaded())
+    both(events.ActorStarted(), events.ActorInline(reason="no_lifespan"), loaded())
+    last.clock.advance(silent)
+    last(events.ActorStarted(), loaded())
+    log = tmp_path / "app.log"
+    log.write_text("".join(book.text for book in (inline, hosted, both, last)), "utf-8")
+    at = NOW + silent
+    live = sorted(book.instance for book in (hosted, both, last, *((inline,) if silent == 120 else ())))
+    usage = Usage()
+    usage.feed(LogReader([log]))
+    assert sorted(one.name for one in usage.live(at)) == live
+    assert asked(log, f"summed(log(.[])) | workers({at:.0f}) | map(.instances | sort)") == [live]
+    assert [row["instances"] for row in duckdb_answers(log, at, "")["workers"]] == [live]
 
 
 def test_jq_passes_over_what_is_broken(played: Played, jq_answered: dict[str, Any], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from sessionkit.cli.audit import follow, ref, report, trace, verify
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Read audit logs.", no_args_is_help=True)
+app = typer.Typer(help="Read audit logs.", no_args_is_help=True, add_completion=False)
 app.command("report")(report.report)
 app.command("trace")(trace.trace)
 app.command("ref")(ref.ref)

@@ -15,8 +15,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sessionkit.audit.log import clean
 from sessionkit.audit.reading import LogReader
+from sessionkit.audit.text import clean
 from sessionkit.audit.trace import trace
 from sessionkit.cli.logs import Logs, kept_stdin, reading
 from sessionkit.cli.output import AsJson, console, errors, failing, now, refuse, say
