@@ -27,7 +27,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta
 from http.cookies import Morsel
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from sessionkit.backend.backend import SCOPE_KEY, SessionBackend
 from sessionkit.config import SessionConfig
@@ -47,6 +47,7 @@ with extra("django"):
     from django.core.signals import setting_changed
     from django.http import HttpResponse
     from django.utils.cache import patch_vary_headers
+    from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -65,7 +66,7 @@ _KEPT_EMPTY = "_session_created"
 
 _DJANGOS_OWN = "django.contrib.sessions.middleware.SessionMiddleware"
 
-_OPTIONS = frozenset({"KEYRING", "CLOCK", "LOGGER", "IN_PLACE", "WATCH"})
+_OPTIONS = frozenset({"KEYRING", "CLOCK", "LOGGER", "IN_PLACE", "WATCH", "REVOCATIONS"})
 """Entries of ``SESSIONKIT`` that are arguments of the ASGI middleware; all others are fields of ``SessionConfig``."""
 
 _OF_DJANGO = {
@@ -179,9 +180,13 @@ def around(app: ASGIApp) -> ASGIApp:
 
     async def beside(scope: Scope, receive: Receive, send: Send) -> None:
         session = scope.get("session")
-        if isinstance(session, Session):
-            SessionStore.over(session).begin(middleware.clock())
+        if not isinstance(session, Session):
+            await app(scope, receive, send)
+            return
+        store = SessionStore.over(session)
+        store.begin(middleware.clock())
         await app(scope, receive, send)
+        store.leave()
 
     hosted = middleware.around(beside)
 
@@ -220,6 +225,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
     def __repr__(self) -> str:
         """Show how many keys there are, nothing of them."""
         return f"<SessionStore {self._ours!r}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Copy and pickle as ours does: as a plain dict."""
+        return self._get_session().__reduce_ex__(protocol)
 
     # --- the value ---
 
@@ -270,6 +279,11 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
     def is_empty(self) -> bool:
         """Return whether there is nothing to keep, and no session came with the request."""
         return self.session_key is None
+
+    @property
+    def serializer(self) -> Any:
+        """Django's, for its ``encode`` and ``decode`` alone: what is stored here does not go through it."""
+        return import_string(settings.SESSION_SERIALIZER)
 
     # --- its key ---
 
@@ -407,6 +421,12 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
         if due or settings.SESSION_SAVE_EVERY_REQUEST:
             session.renew()
 
+    def leave(self) -> None:
+        """Leave a session that expired unseen as it came: nobody ended it, so no list of revocations is told."""
+        session = self._ours
+        if session is not None and not session.accessed:
+            session.destroyed = False
+
     # --- without a request ---
 
     def load(self) -> dict[str, Any]:
@@ -539,10 +559,15 @@ class _Exchange:
         self._response = response = await self._get_response(self._request)
         match = self._request.resolver_match
         if match is not None:
-            scope["endpoint"] = match.func  # whose attribute says whether it opts out
+            scope["endpoint"] = self._endpoint(match.func)
         store.settle(clock())
         self._fields = _fields(response)
         await send({"type": "http.response.start", "status": response.status_code, "headers": self._fields})
+        store.leave()
+
+    def _endpoint(self, view: Any) -> Any:
+        """Return whose attribute says whether a view opts out: the function, or its class if it has no word of it."""
+        return view if hasattr(view, self._middleware.config.exclude_opt_key) else getattr(view, "view_class", view)
 
     async def _take(self, message: ASGIMessage) -> None:
         """Put what the middleware adds on Django's response, or take over what it answers itself."""
