@@ -24,6 +24,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import sys
 import threading
 from datetime import datetime, timedelta
 from http.cookies import Morsel
@@ -79,6 +80,9 @@ _OF_DJANGO = {
     "PERSISTENT": "SESSION_EXPIRE_AT_BROWSER_CLOSE",
 }
 """Fields that Django has settings for, which its own checks look at: they are not said twice."""
+
+_GREENLETS = (("gevent.monkey", "is_module_patched", "threading"), ("eventlet.patcher", "is_monkey_patched", "thread"))
+"""Modules that run many requests in one thread, and how each is asked whether it does."""
 
 _lock = threading.Lock()
 _current: ASGISessionMiddleware | None = None
@@ -512,6 +516,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
                 f"is {settings.SESSION_ENGINE!r}, which sessionkit's middleware does not work with",
                 "Set SESSION_ENGINE = 'sessionkit.contrib.django'.",
             )
+        _refuse_greenlets()
         self._sessions = sessions()
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -522,6 +527,23 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
         """Serve one request."""
         rest = self.get_response if self.async_mode else sync_to_async(self.get_response)
         return await _Exchange(self._sessions, self.SessionStore, rest, request).run()
+
+
+def _refuse_greenlets() -> None:
+    """Refuse a server whose requests share a thread: asyncio has one loop a thread, so all of them but one would fail.
+
+    Raises:
+        ConfigurationError: if gevent or eventlet has patched threads.
+    """
+    for name, question, threads in _GREENLETS:
+        module = sys.modules.get(name)
+        if module is not None and getattr(module, question)(threads):
+            library = name.partition(".")[0]
+            raise ConfigurationError(
+                "MIDDLEWARE",
+                f"has sessionkit's, which cannot serve the greenlets of {library}: it needs asyncio",
+                "Serve by ASGI, or by WSGI with threads (gunicorn -k gthread).",
+            )
 
 
 class _Exchange:

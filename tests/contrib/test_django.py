@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from http.cookies import Morsel
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -327,6 +329,19 @@ def test_djangos_own_middleware_is_refused(project: Project) -> None:
     """The engine does not work in silence with a middleware that would cut its sessions to one cookie."""
     project(MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"])
     with pytest.raises(ConfigurationError, match=r"Put 'sessionkit\.contrib\.django\.SessionMiddleware' in its place"):
+        Client().get("/visit")
+
+
+@pytest.mark.parametrize(
+    ("module", "question"), [("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")]
+)
+def test_greenlets_are_refused(module: str, question: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose requests share a thread is told so at the start, not by errors as soon as two come at once."""
+    project()
+    said = [True, False]
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{question: lambda _: said.pop()}))
+    assert Client().get("/visit").content == b"1"  # the module is there, and patched nothing
+    with pytest.raises(ConfigurationError, match=rf"greenlets of {module[:3]}.*gunicorn -k gthread"):
         Client().get("/visit")
 
 
