@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 from sessionkit.backend.backend import SCOPE_KEY, SessionBackend
 from sessionkit.config import SessionConfig
 from sessionkit.contrib import extra
-from sessionkit.exceptions import ConfigurationError, SessionTooLargeError
+from sessionkit.exceptions import ConfigurationError, SessionKitError, SessionTooLargeError
 from sessionkit.middleware import SessionMiddleware as ASGISessionMiddleware
 from sessionkit.session import Session
 from sessionkit.yamlfile import discreet
@@ -45,6 +45,7 @@ with extra("django"):
     from django.contrib.sessions.backends.base import SessionBase
     from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
     from django.core import asgi
+    from django.core.handlers.exception import response_for_exception
     from django.core.signals import setting_changed
     from django.http import HttpResponse
     from django.utils.cache import patch_vary_headers
@@ -184,10 +185,7 @@ def around(app: ASGIApp) -> ASGIApp:
 
     async def beside(scope: Scope, receive: Receive, send: Send) -> None:
         session = scope.get("session")
-        if not isinstance(session, Session):
-            await app(scope, receive, send)
-            return
-        store = SessionStore.over(session)
+        store = SessionStore.over(session if isinstance(session, Session) else None)
         store.begin(middleware.clock())
         await app(scope, receive, send)
         store.leave()
@@ -583,9 +581,21 @@ class _Exchange:
         if match is not None:
             scope["endpoint"] = self._endpoint(match.func)
         store.settle(clock())
-        self._fields = _fields(response)
-        await send({"type": "http.response.start", "status": response.status_code, "headers": self._fields})
+        try:
+            await send(self._start(response))
+        except SessionKitError as error:
+            if not (isinstance(session, Session) and session.destroyed):
+                raise  # Django makes its page of it, around us
+            # What was begun after a logout cannot be stored: the page is made here, since it has to carry the logout.
+            page = await sync_to_async(response_for_exception, thread_sensitive=False)(self._request, error)
+            self._response = page
+            await send(self._start(page))
         store.leave()
+
+    def _start(self, response: HttpResponse) -> ASGIMessage:
+        """Return the message that a response begins with."""
+        self._fields = _fields(response)
+        return {"type": "http.response.start", "status": response.status_code, "headers": self._fields}
 
     def _endpoint(self, view: Any) -> Any:
         """Return whose attribute says whether a view opts out: the function, or its class if it has no word of it."""

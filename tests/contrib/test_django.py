@@ -112,6 +112,13 @@ def unstorable(request: HttpRequest) -> HttpResponse:
     return HttpResponse("never seen")
 
 
+def ended(request: HttpRequest) -> HttpResponse:
+    """End the session and begin one that cannot be stored."""
+    request.session.flush()
+    request.session["bad"] = object()
+    return HttpResponse("never seen")
+
+
 def streamed(request: HttpRequest) -> StreamingHttpResponse:
     """Write to the session when the response has begun."""
 
@@ -191,6 +198,7 @@ urlpatterns = [
             large,
             own,
             unstorable,
+            ended,
             streamed,
             sign_in,
             sign_out,
@@ -567,6 +575,19 @@ def test_what_cannot_be_stored_becomes_djangos_error_page(project: Project) -> N
     assert client.get("/visit").content == b"2"
     with pytest.raises(SerializationError, match=r'session\["bad"\]'):
         Client().get("/unstorable")
+
+
+@asyncio_alone
+async def test_a_logout_survives_what_cannot_be_stored_behind_it(project: Project) -> None:
+    """Django's error page carries the end of the session; an application's own client gets the error all the same."""
+    site = project()
+    client = site.asgi()
+    await client.get("/visit")
+    response = await client.get("/ended")
+    assert (response.status, b"Server Error" in response.body) == (500, True)
+    assert (len(client.jar), (await client.get("/look")).text) == (0, "")
+    with pytest.raises(SerializationError):
+        await AsyncClient().get("/ended")
 
 
 @asyncio_alone
