@@ -214,6 +214,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
     def __init__(self, session_key: str | None = None) -> None:
         self._cookie = session_key
         self._within = False
+        self._expired = False
         self._ours: Session | None = None
         self._scope: dict[str, Any] = {}
 
@@ -399,6 +400,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
         else:
             ends = session.record.issued + (expiry or self.get_session_cookie_age())
         if now >= ends:
+            self._expired = True
             session.destroy("expired")
             session.accessed = session.modified = False  # not by the application: a page for all stays one
 
@@ -425,9 +427,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
 
     def leave(self) -> None:
         """Leave a session that expired unseen as it came: nobody ended it, so no list of revocations is told."""
-        session = self._ours
-        if session is not None and not session.accessed:
-            session.destroyed = False
+        if self._expired and self._ours is not None and not self._ours.accessed:
+            self._ours.destroyed = False
 
     # --- without a request ---
 

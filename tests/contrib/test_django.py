@@ -754,6 +754,26 @@ async def test_a_websocket_leaves_it_as_it_came_too(project: Project) -> None:
     assert site.log.named("session.revoked") == []
 
 
+@asyncio_alone
+async def test_a_websocket_that_ends_its_session_too_late_has_it_revoked(project: Project) -> None:
+    """Where a handshake carries no cookies, the end of a session is kept by the list alone."""
+    site = project(revocations=Watched(clock=FixedClock()), revocation=RevocationConfig(), websocket_persistence="off")
+    pages = django_alone()
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await pages(scope, receive, send)
+        else:
+            scope["session"].destroy()
+            await send({"type": "websocket.accept"})
+
+    client = AsgiClient(ours.around(both), clock=site.clock)
+    await client.get("/visit")
+    async with client.websocket("/"):
+        pass
+    assert (await client.get("/look")).text == ""
+
+
 def test_a_life_shorter_than_the_longest_is_extended_in_its_second_half(project: Project) -> None:
     """A request that looks at the session extends it, one that does not leaves it; as for all sessions here."""
     site = project(max_age=14 * DAY)
