@@ -240,8 +240,6 @@ class CookieWriter:
         Raises:
             SessionTooLargeError: if it does not fit; without the largest entries, which are not known here.
         """
-        if len(token) <= self.single and len(token) <= self.limit:
-            return [token]
         values = split(token, self.single, self.size)
         if len(token) > self.limit:
             raise SessionTooLargeError(

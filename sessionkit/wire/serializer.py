@@ -33,12 +33,13 @@ from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 from math import inf, isfinite, nan
 from types import NoneType
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import from_json, to_json
 
 from sessionkit.exceptions import SerializationError
 from sessionkit.wire import base64url
@@ -49,10 +50,16 @@ MAX_DEPTH: Final = 128
 """Levels of brackets in a payload at most; pydantic_core reads 200. A tag takes one, or two, more than its value."""
 
 _TEXT: Final = frozenset({str})
-_SIMPLE: Final = frozenset({str, bool, NoneType})
-_JSON: Final = _SIMPLE | {int, float, dict, list}
+_SIMPLE: Final = frozenset({str, int, bool, NoneType})
+_JSON: Final = _SIMPLE | {float, dict, list}
 
-_MAX_INT: Final = 10**4000
+_MOST_VALUES: Final = 100_000
+"""Values of one level, beyond which they are walked one by one: no cookies hold so many, and what holds itself has ever
+more."""
+
+_HUGE: Final = 4000
+_DIGITS_ALIKE: Final = bytes(ord("0") if 48 <= octet <= 57 else octet for octet in range(256))  # noqa: PLR2004 - 0 to 9
+_MAX_INT: Final = 10**_HUGE
 _MIN_INT: Final = -_MAX_INT
 """From here on integers are refused: Python turns 4300 digits into text, and pydantic_core reads about as many."""
 
@@ -105,9 +112,11 @@ class Serializer:
             # Not by dict.copy: for a subclass with an __iter__ of its own that calls its methods.
             data = dict(dict.items(data))
         try:
-            if type(data) is dict and _is_plain(data, MAX_DEPTH):
-                return to_json(data), False
-        except (PydanticSerializationError, RuntimeError):
+            if type(data) is dict and _is_plain(data):
+                payload = to_json(data)
+                if not _may_hold_a_huge_integer(payload):
+                    return payload, False
+        except (ValueError, RuntimeError):
             pass  # A lone surrogate, a thread that writes meanwhile, no stack left: the walk copes, or finds where.
         walk = _Walk(self._encoders)
         try:
@@ -163,37 +172,44 @@ class Serializer:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _is_plain(  # noqa: C901, PLR0911 - a call a branch costs a third
-    container: dict[Any, Any] | list[Any], levels: int
-) -> bool:
-    """Tell whether JSON has all types in there, and ``to_json`` writes them as they are.
+def _is_plain(data: dict[Any, Any]) -> bool:
+    """Tell whether JSON has all types in there, and ``to_json`` writes them as they are, but for huge integers.
 
     Reading the payload back and comparing costs the same (1 to 2 µs at 200 octets) and finds most, but not in time:
     ``to_json`` exhausts any iterator it meets, an endless one without end, and warns of pydantic models whose fields
     hold another type with the value in the text.
+
+    A level at a time, since a set of types takes no turn of the interpreter for each value: 16 kB of small objects take
+    a tenth of what a call for each of them took.
     """
-    if not levels:
-        return False
-    values: Iterable[Any] = container
-    if type(container) is dict:
-        if not _TEXT.issuperset(map(type, container)):
+    dicts: list[dict[Any, Any]] = [data]
+    lists: list[list[Any]] = []
+    for _ in range(MAX_DEPTH):
+        if sum(map(len, dicts)) + sum(map(len, lists)) > _MOST_VALUES or not _TEXT.issuperset(
+            map(type, chain.from_iterable(dicts))
+        ):
             return False
-        values = container.values()
-    kinds = set(map(type, values))  # all at once, without a turn of the interpreter for each
-    if kinds <= _SIMPLE:
-        return True
-    if not kinds <= _JSON:
-        return False
-    for value in values:  # up to the first that is not: what contains itself twice has no end otherwise
-        kind = type(value)
-        if kind in _SIMPLE:
-            continue
-        if kind is int:
-            if not _MIN_INT < value < _MAX_INT:
+        values = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+        kinds = set(map(type, values))
+        if kinds <= _SIMPLE:
+            return True
+        if not kinds <= _JSON:
+            return False
+        dicts, lists = [], []
+        for value in values:
+            kind = type(value)
+            if kind is dict:
+                dicts.append(value)
+            elif kind is list:
+                lists.append(value)
+            elif kind is float and not isfinite(value):
                 return False
-        elif not (isfinite(value) if kind is float else _is_plain(value, levels - 1)):
-            return False
-    return True
+    return False
+
+
+def _may_hold_a_huge_integer(payload: bytes) -> bool:
+    """Tell whether there are as many digits in a row as the smallest integer that is refused has; also in a text."""
+    return len(payload) > _HUGE and b"0" * _HUGE in payload.translate(_DIGITS_ALIKE)
 
 
 class _Unstorable(Exception):  # noqa: N818 - never leaves this module

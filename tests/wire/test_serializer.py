@@ -692,7 +692,7 @@ def test_no_stack_left_is_a_typed_error() -> None:
             return at_the_end(depth + 1)
         except RecursionError:
             try:
-                SERIALIZER.dump({"x": deep(100, lambda value: [value])})
+                SERIALIZER.dump({"x": deep(100, lambda value: (value,))})
             except SerializationError as error:
                 return error
             raise
@@ -700,6 +700,22 @@ def test_no_stack_left_is_a_typed_error() -> None:
     error = at_the_end(0)
     assert error is not None
     assert "RecursionError" in error.problem
+
+
+def test_many_digits_that_are_no_huge_integer() -> None:
+    """Case 155: a text of thousands of digits, or of an integer just small enough, is stored like any other."""
+    for value in ("7" * 9000, 10**4000 - 1, ["1" * 4000, 1]):
+        payload, typed = SERIALIZER.dump({"x": value})
+        assert not typed
+        assert SERIALIZER.load(payload, typed=False) == {"x": value}
+
+
+def test_more_values_than_cookies_hold() -> None:
+    """What is far too large to be stored is written all the same: how large it is, is for the cookies to say."""
+    value = {"x": [None] * 100_001}
+    payload, typed = SERIALIZER.dump(value)
+    assert not typed
+    assert SERIALIZER.load(payload, typed=False) == value
 
 
 @pytest.mark.parametrize(
