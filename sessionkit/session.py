@@ -84,19 +84,23 @@ class Session(dict[str, Any]):
         clock: returns Unix seconds; used by ``regenerate``, ``expired`` and ``require_recent_auth``.
     """
 
-    # No slots: what is the same in every new session stands here, where it costs nothing to set.
-    accessed = False
-    modified = False
-    renewed = False
-    destroyed = False
-    signed_in: float | None = None
-    previous_id: bytes | None = None
-    reason: str | None = None
-    record: Record | None = None
-    _remember = False
-    _id: bytes | None = None
-    _info: SessionInfo | Callable[[], SessionInfo] = _NO_INFO
-    _late: tuple[str, bool, Callable[[str], None]] | None = None
+    # Whoever sets an attribute that a session does not have (``permanent``, a slip of the pen) is told so.
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_id",
+        "_info",
+        "_late",
+        "_remember",
+        "accessed",
+        "destroyed",
+        "modified",
+        "previous_id",
+        "reason",
+        "record",
+        "renewed",
+        "signed_in",
+    )
 
     def __init__(
         self,
@@ -109,13 +113,18 @@ class Session(dict[str, Any]):
         if data:
             super().__init__(data)
         self._clock = clock
-        if record is not None:
-            self.record = record
-            self._id = record.id
-            if record.remember:
-                self._remember = True
-        if info is not _NO_INFO:
-            self._info = info
+        self._info = info
+        self._late: tuple[str, bool, Callable[[str], None]] | None = None
+        self.accessed = self.modified = self.renewed = self.destroyed = False
+        self.signed_in: float | None = None
+        self.previous_id: bytes | None = None
+        self.reason: str | None = None
+        self.record = record
+        if record is None:
+            self._id: bytes | None = None
+            self._remember = False
+        else:
+            self._id, self._remember = record.id, record.remember
 
     # --- what an application may ask of it ----------------------------------------------------------------------------
 
