@@ -12,7 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, SupportsIndex, TypeVar
 
 from sessionkit.exceptions import SessionClosedError
 
@@ -23,6 +23,16 @@ __all__ = ["ID_SIZE", "Record", "Session", "SessionInfo"]
 
 ID_SIZE = 16
 """Octets of a session id: 128 random bits, twice what OWASP asks for."""
+
+
+Found_co = TypeVar("Found_co", covariant=True)
+
+
+class Loader(Protocol[Found_co]):
+    """Makes something of a session."""
+
+    def load(self, session: Session, /) -> Found_co:
+        """Return it."""
 
 
 class Record(NamedTuple):
@@ -74,19 +84,23 @@ class Session(dict[str, Any]):
         clock: returns Unix seconds; used by ``regenerate``, ``expired`` and ``require_recent_auth``.
     """
 
-    # No slots: what is the same in every new session stands here, where it costs nothing to set.
-    accessed = False
-    modified = False
-    renewed = False
-    destroyed = False
-    signed_in: float | None = None
-    previous_id: bytes | None = None
-    reason: str | None = None
-    record: Record | None = None
-    _remember = False
-    _id: bytes | None = None
-    _info: SessionInfo | Callable[[], SessionInfo] = _NO_INFO
-    _late: tuple[str, bool, Callable[[str], None]] | None = None
+    # Whoever sets an attribute that a session does not have (``permanent``, a slip of the pen) is told so.
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_id",
+        "_info",
+        "_late",
+        "_remember",
+        "accessed",
+        "destroyed",
+        "modified",
+        "previous_id",
+        "reason",
+        "record",
+        "renewed",
+        "signed_in",
+    )
 
     def __init__(
         self,
@@ -99,13 +113,18 @@ class Session(dict[str, Any]):
         if data:
             super().__init__(data)
         self._clock = clock
-        if record is not None:
-            self.record = record
-            self._id = record.id
-            if record.remember:
-                self._remember = True
-        if info is not _NO_INFO:
-            self._info = info
+        self._info = info
+        self._late: tuple[str, bool, Callable[[str], None]] | None = None
+        self.accessed = self.modified = self.renewed = self.destroyed = False
+        self.signed_in: float | None = None
+        self.previous_id: bytes | None = None
+        self.reason: str | None = None
+        self.record = record
+        if record is None:
+            self._id: bytes | None = None
+            self._remember = False
+        else:
+            self._id, self._remember = record.id, record.remember
 
     # --- what an application may ask of it ----------------------------------------------------------------------------
 
@@ -165,6 +184,17 @@ class Session(dict[str, Any]):
         self.reason = reason
         if authenticated:
             self.signed_in = self._clock()
+
+    def load_as(self, model: Loader[Found_co]) -> Found_co:
+        """Return what the session holds as a model does: ``session.load_as(CART)``, the same as ``CART.load(session)``.
+
+        Args:
+            model: a ``sessionkit.typed.SessionModel``, or whatever else loads from a session.
+
+        Raises:
+            TypedSessionError: if it does not fit.
+        """
+        return model.load(self)
 
     def renew(self) -> None:
         """Extend the session's idle time on this response, whether or not its data changed."""

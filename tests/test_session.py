@@ -524,3 +524,10 @@ def test_late_reading_works(read: Callable[[Session], object], strict: bool) -> 
     session.close("response_started", strict=strict, on_late_write=told.append)
     read(session)
     assert told == []
+
+
+@pytest.mark.parametrize("name", ["permanent", "acessed"])
+def test_an_attribute_that_a_session_does_not_have_is_not_set(name: str) -> None:
+    """A habit of another framework, or a slip of the pen, is told instead of being lost with the request."""
+    with pytest.raises(AttributeError):
+        setattr(Session(clock=lambda: 0.0), name, True)

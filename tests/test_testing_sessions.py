@@ -243,6 +243,19 @@ def test_cookies_that_would_not_be_sent_are_an_error(jar: Any) -> None:
     assert ("Secure over an insecure connection" in str(told.value)) == isinstance(jar, CookieJar)
 
 
+def test_an_older_session_in_the_place_of_the_one_put_back_is_an_error() -> None:
+    """A login that changes no value is kept, or told not to be: a test would go on with the session before it."""
+    jar, url = CookieJar(trust_loopback=False), "http://testserver"
+    with Sessions(keyring(), url=url).edit(jar) as session:
+        session["cart"] = 1
+    secure = Sessions(keyring(), SessionConfig(secure=True), url=url)
+    with (
+        pytest.raises(ConfigurationError, match=r"Secure over an insecure connection"),
+        secure.edit(jar) as session,
+    ):
+        session.regenerate(authenticated=True)
+
+
 def test_what_is_no_client_is_an_error() -> None:
     """So is a client that does not say where it goes."""
     with pytest.raises(TypeError, match=r"a dict is no client"):

@@ -55,6 +55,8 @@ def test_a_session_without_the_entry_has_the_initial_model() -> None:
     """Nothing stored is the class called without arguments, or what makes the initial model; reading writes nothing."""
     held = session()
     assert_type(CART.load(held), Cart)
+    assert_type(held.load_as(CART), Cart)
+    assert held.load_as(CART) == Cart()
     assert CART.load(held) == Cart()
     schema = SessionModel(Item, "item", initial=lambda: Item(name="tea"))
     assert schema.load(held) == Item(name="tea")

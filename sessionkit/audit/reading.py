@@ -217,14 +217,21 @@ class LogReader(LogParser):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the events; what cannot be read is counted on the way."""
-        parse = self.parse
         for source in self._sources:
             number = 0
             for lines in self._blocks(source):
-                for line in lines:
+                for line in lines:  # as ``parse`` does it, spared a call for each of a million lines
                     number += 1
-                    if line and line != b"\r" and (event := parse(line, source, number)) is not None:
+                    try:
+                        event = _event(line)
+                    except _UnreadableError as error:
+                        self.break_off(source, number, str(error))
+                        continue
+                    if event is not None:
+                        self.events += 1
                         yield event
+                    elif line and line != b"\r":
+                        self.foreign += 1
             self._ended(source, number)
 
     def having(self, needles: Sequence[bytes]) -> Iterator[dict[str, Any]]:
@@ -395,15 +402,42 @@ def seconds(value: object) -> float | None:
     One without an offset is taken for UTC, as all of ours are.
     """
     if type(value) is str:
+        minute, rest = _minutes.get(value[:_TO_MINUTES]), _rests.get(value[_TO_MINUTES:])
+        if minute is not None and rest is not None:
+            return minute + rest
         try:
             moment = _from_iso(value)
         except ValueError:
             return None
         found = moment.timestamp() if moment.tzinfo is not None else moment.replace(tzinfo=UTC).timestamp()
-        return found if 0 <= found < _LATEST else None
+        if not 0 <= found < _LATEST:
+            return None
+        _remember(value, moment, found)
+        return found
     if type(value) in _NUMBERS and 0 <= (number := cast("float", value)) < _LATEST:
         return float(number)
     return None
+
+
+_TO_MINUTES = len("2026-03-02T00:00:")
+_minutes: dict[str, float] = {}
+_rests: dict[str, float] = {}
+"""Unix seconds of minutes, and the seconds behind them, by how our own lines spell both. A log says each again and
+again, and two looks take half of what ``datetime`` takes. Emptied when there are many: some 6 MB."""
+
+_MOST_SPELLINGS = 1 << 16
+
+
+def _remember(value: str, moment: datetime, found: float) -> None:
+    """Remember how a time is spelt, if it is spelt as ours are."""
+    if len(value) != len("2026-03-02T00:00:00.124Z") or value[-1] != "Z" or value[10] != "T":
+        return
+    if len(_rests) + len(_minutes) >= _MOST_SPELLINGS:
+        _rests.clear()
+        _minutes.clear()
+    rest = moment.second + moment.microsecond / 1e6
+    _minutes[value[:_TO_MINUTES]] = float(round(found - rest))
+    _rests[value[_TO_MINUTES:]] = rest
 
 
 class _Shape:

@@ -331,8 +331,9 @@ class Usage:
             self.lifetime = until - when
         key = self.keys.get(kid) or self._key_of(kid)
         key.sealed_at(when)
-        # The key's own string: one a key, not one a session.
-        self._session(event["session_ref"], key.kid).hangs(key.kid, when, until)
+        reference = event["session_ref"]
+        session = self._sessions.get(reference) or self._session(reference, key.kid)
+        session.hangs(key.kid, when, until)  # the key's own string: one a key, not one a session
 
     def _regenerated(self, event: Event) -> None:
         self._written(event)

@@ -24,15 +24,16 @@ Rules of this file:
 
 from __future__ import annotations
 
+import sys
 import threading
 from datetime import datetime, timedelta
 from http.cookies import Morsel
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from sessionkit.backend.backend import SCOPE_KEY, SessionBackend
 from sessionkit.config import SessionConfig
 from sessionkit.contrib import extra
-from sessionkit.exceptions import ConfigurationError, SessionTooLargeError
+from sessionkit.exceptions import ConfigurationError, SessionKitError, SessionTooLargeError
 from sessionkit.middleware import SessionMiddleware as ASGISessionMiddleware
 from sessionkit.session import Session
 from sessionkit.yamlfile import discreet
@@ -44,9 +45,11 @@ with extra("django"):
     from django.contrib.sessions.backends.base import SessionBase
     from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
     from django.core import asgi
+    from django.core.handlers.exception import response_for_exception
     from django.core.signals import setting_changed
     from django.http import HttpResponse
     from django.utils.cache import patch_vary_headers
+    from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -65,7 +68,7 @@ _KEPT_EMPTY = "_session_created"
 
 _DJANGOS_OWN = "django.contrib.sessions.middleware.SessionMiddleware"
 
-_OPTIONS = frozenset({"KEYRING", "CLOCK", "LOGGER", "IN_PLACE", "WATCH"})
+_OPTIONS = frozenset({"KEYRING", "CLOCK", "LOGGER", "IN_PLACE", "WATCH", "REVOCATIONS"})
 """Entries of ``SESSIONKIT`` that are arguments of the ASGI middleware; all others are fields of ``SessionConfig``."""
 
 _OF_DJANGO = {
@@ -78,6 +81,9 @@ _OF_DJANGO = {
     "PERSISTENT": "SESSION_EXPIRE_AT_BROWSER_CLOSE",
 }
 """Fields that Django has settings for, which its own checks look at: they are not said twice."""
+
+_GREENLETS = (("gevent.monkey", "is_module_patched", "threading"), ("eventlet.patcher", "is_monkey_patched", "thread"))
+"""Modules that run many requests in one thread, and how each is asked whether it does."""
 
 _lock = threading.Lock()
 _current: ASGISessionMiddleware | None = None
@@ -179,9 +185,10 @@ def around(app: ASGIApp) -> ASGIApp:
 
     async def beside(scope: Scope, receive: Receive, send: Send) -> None:
         session = scope.get("session")
-        if isinstance(session, Session):
-            SessionStore.over(session).begin(middleware.clock())
+        store = SessionStore.over(session if isinstance(session, Session) else None)
+        store.begin(middleware.clock())
         await app(scope, receive, send)
+        store.leave()
 
     hosted = middleware.around(beside)
 
@@ -207,6 +214,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
     def __init__(self, session_key: str | None = None) -> None:
         self._cookie = session_key
         self._within = False
+        self._expired = False
         self._ours: Session | None = None
         self._scope: dict[str, Any] = {}
 
@@ -220,6 +228,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
     def __repr__(self) -> str:
         """Show how many keys there are, nothing of them."""
         return f"<SessionStore {self._ours!r}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Copy and pickle as ours does: as a plain dict."""
+        return self._get_session().__reduce_ex__(protocol)
 
     # --- the value ---
 
@@ -270,6 +282,11 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
     def is_empty(self) -> bool:
         """Return whether there is nothing to keep, and no session came with the request."""
         return self.session_key is None
+
+    @property
+    def serializer(self) -> Any:
+        """Django's, for its ``encode`` and ``decode`` alone: what is stored here does not go through it."""
+        return import_string(settings.SESSION_SERIALIZER)
 
     # --- its key ---
 
@@ -383,6 +400,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
         else:
             ends = session.record.issued + (expiry or self.get_session_cookie_age())
         if now >= ends:
+            self._expired = True
             session.destroy("expired")
             session.accessed = session.modified = False  # not by the application: a page for all stays one
 
@@ -406,6 +424,11 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
         due = session.accessed and life > 0 and now - session.record.issued >= life / 2
         if due or settings.SESSION_SAVE_EVERY_REQUEST:
             session.renew()
+
+    def leave(self) -> None:
+        """Leave a session that expired unseen as it came: nobody ended it, so no list of revocations is told."""
+        if self._expired and self._ours is not None and not self._ours.accessed:
+            self._ours.destroyed = False
 
     # --- without a request ---
 
@@ -492,6 +515,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
                 f"is {settings.SESSION_ENGINE!r}, which sessionkit's middleware does not work with",
                 "Set SESSION_ENGINE = 'sessionkit.contrib.django'.",
             )
+        _refuse_greenlets()
         self._sessions = sessions()
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -502,6 +526,23 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
         """Serve one request."""
         rest = self.get_response if self.async_mode else sync_to_async(self.get_response)
         return await _Exchange(self._sessions, self.SessionStore, rest, request).run()
+
+
+def _refuse_greenlets() -> None:
+    """Refuse a server whose requests share a thread: asyncio has one loop a thread, so all of them but one would fail.
+
+    Raises:
+        ConfigurationError: if gevent or eventlet has patched threads.
+    """
+    for name, question, threads in _GREENLETS:
+        module = sys.modules.get(name)
+        if module is not None and getattr(module, question)(threads):
+            library = name.partition(".")[0]
+            raise ConfigurationError(
+                "MIDDLEWARE",
+                f"has sessionkit's, which cannot serve the greenlets of {library}: it needs asyncio",
+                "Serve by ASGI, or by WSGI with threads (gunicorn -k gthread).",
+            )
 
 
 class _Exchange:
@@ -539,10 +580,27 @@ class _Exchange:
         self._response = response = await self._get_response(self._request)
         match = self._request.resolver_match
         if match is not None:
-            scope["endpoint"] = match.func  # whose attribute says whether it opts out
+            scope["endpoint"] = self._endpoint(match.func)
         store.settle(clock())
+        try:
+            await send(self._start(response))
+        except SessionKitError as error:
+            if not (isinstance(session, Session) and session.destroyed):
+                raise  # Django makes its page of it, around us
+            # What was begun after a logout cannot be stored: the page is made here, since it has to carry the logout.
+            page = await sync_to_async(response_for_exception, thread_sensitive=False)(self._request, error)
+            self._response = page
+            await send(self._start(page))
+        store.leave()
+
+    def _start(self, response: HttpResponse) -> ASGIMessage:
+        """Return the message that a response begins with."""
         self._fields = _fields(response)
-        await send({"type": "http.response.start", "status": response.status_code, "headers": self._fields})
+        return {"type": "http.response.start", "status": response.status_code, "headers": self._fields}
+
+    def _endpoint(self, view: Any) -> Any:
+        """Return whose attribute says whether a view opts out: the function, or its class if it has no word of it."""
+        return view if hasattr(view, self._middleware.config.exclude_opt_key) else getattr(view, "view_class", view)
 
     async def _take(self, message: ASGIMessage) -> None:
         """Put what the middleware adds on Django's response, or take over what it answers itself."""

@@ -16,7 +16,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 from sessionkit.backend.backend import SCOPE_KEY, SessionBackend, system_clock
 from sessionkit.config import SessionConfig
@@ -32,7 +32,7 @@ with extra("quart"):
     from quart.sessions import SessionInterface as QuartSessionInterface
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from os import PathLike
     from pathlib import Path
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sessionkit.asgi import Receive, Scope, Send
     from sessionkit.audit.log import Sink
     from sessionkit.keyring.keyring import Keyring
+    from sessionkit.revocation import RevocationList
 
 __all__ = ["QuartSession", "SessionInterface"]
 
@@ -92,6 +93,27 @@ class QuartSession(SessionMixin):
     def __delitem__(self, key: str) -> None:
         """Write."""
         del self.ours[key]
+
+    def __reversed__(self) -> Iterator[str]:
+        """Read."""
+        return reversed(self.ours)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        """Read: the union is a plain dict."""
+        return self.ours | other
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        """Read: the union is a plain dict."""
+        return other | self.ours
+
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
+        """Write."""
+        self.ours |= other
+        return self
+
+    def popitem(self) -> tuple[str, Any]:
+        """Write: the entry that was added last goes, as with any dict."""
+        return self.ours.popitem()
 
     def __getattr__(self, name: str) -> Any:
         """Return what our session alone has: ``id``, ``regenerate``, ``destroy`` and so on."""
@@ -150,7 +172,7 @@ class _NoSession(NullSession):
             "Drop its path from exclude, its kind from what scopes leaves out, or its skip_session.",
         )
 
-    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _refuse
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = update = setdefault = _refuse
 
 
 class SessionInterface(QuartSessionInterface):
@@ -165,6 +187,7 @@ class SessionInterface(QuartSessionInterface):
         logger: where audit lines go; by default ``structlog.get_logger("sessionkit")``.
         in_place: let an idle actor serve in the task of the request.
         watch: yields when the keyring file may have changed; for tests.
+        revocations: the list of revocations, in place of the one that the configuration names.
         settings: fields of ``SessionConfig`` beside, or instead of, what the application's configuration says.
 
     Attributes:
@@ -187,6 +210,7 @@ class SessionInterface(QuartSessionInterface):
         logger: Sink | None = None,
         in_place: bool = True,
         watch: Callable[[Path], AsyncIterator[None]] = watch_folder,
+        revocations: RevocationList | None = None,
         **settings: Any,
     ) -> None:
         if settings and config is not None:
@@ -207,6 +231,7 @@ class SessionInterface(QuartSessionInterface):
             logger=logger,
             in_place=in_place,
             watch=watch,
+            revocations=revocations,
         )
         app.asgi_app = self.sessions  # type: ignore[method-assign,assignment]  # Quart's documented way
         app.session_interface = self  # type: ignore[assignment]  # typed as the one it has by default

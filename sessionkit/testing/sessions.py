@@ -113,7 +113,9 @@ class Sessions:
         session.close("edit_over", strict=False, on_late_write=_too_late)
         disliked = held.store(saved.cookies)
         came = self._load(held)
-        if saved.kid is None or (isinstance(came, Loaded) and came.payload == saved.stored):
+        if saved.kid is None or (
+            isinstance(came, Loaded) and came.payload == saved.stored and came.record.id == session.raw_id
+        ):
             return
         told = f" ({'; '.join(disliked)})" if disliked else ""
         raise ConfigurationError(

@@ -256,7 +256,8 @@ class Codec:
             return self._rejected(min(refused, key=_telling), self._clearable(view))
         newest = max(opened, key=_issued)
         stale = tuple(name for name in self._clearable(view) if name not in newest.names)
-        return newest._replace(stale=stale, candidates=len(opened))
+        unread = sum(one.reason is RejectReason.BAD_PAYLOAD for one in refused)  # authentic as well
+        return newest._replace(stale=stale, candidates=len(opened) + unread)
 
     def _load_only(self, value: bytes, size: int, now: float) -> Received:
         """Return what came where there is one thing to try: nearly always, so nothing is collected or sorted."""

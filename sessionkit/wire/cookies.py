@@ -164,11 +164,12 @@ class CookieWriter:
         "_attributes",
         "_clear",
         "_max_chunks",
-        "_name",
+        "_numbered",
         "_old",
         "_ours",
         "_path",
         "_prefix",
+        "_prefixes",
         "_rendered",
         "limit",
         "single",
@@ -176,9 +177,10 @@ class CookieWriter:
     )
 
     def __init__(self, config: SessionConfig) -> None:
-        self._name = config.key
         self._alone = (config.key,)
         self._prefix = f"{config.key}=".encode("ascii")
+        self._numbered = tuple(f"{config.key}-{number}" for number in range(config.max_chunks))
+        self._prefixes = tuple(f"{name}=".encode("ascii") for name in self._numbered)
         self._max_chunks = config.max_chunks
         self._path = f"; Path={config.path}"
         self._attributes = "".join(
@@ -191,7 +193,7 @@ class CookieWriter:
             )
         )
         self._clear = f"=null{self._path}; Max-Age=0; Expires={_EPOCH}{self._attributes}"
-        self._ours = {config.key, *(f"{config.key}-{number}" for number in range(config.max_chunks))}
+        self._ours = {config.key, *self._numbered}
         self._old = self._old_places(config)
         # The attributes of the Max-Age that was rendered last: mostly it is one and the same.
         self._rendered: tuple[int | None, bytes] = None, self._suffix(None).encode("ascii")
@@ -249,7 +251,7 @@ class CookieWriter:
 
     def names(self, count: int) -> tuple[str, ...]:
         """Return the names of the cookies that ``count`` values go into."""
-        return self._alone if count == 1 else tuple(f"{self._name}-{number}" for number in range(count))
+        return self._alone if count == 1 else self._numbered[:count]
 
     def set(self, values: Sequence[bytes], max_age: int | None) -> list[bytes]:
         """Return one ``Set-Cookie`` value for each of ``values``.
@@ -264,10 +266,7 @@ class CookieWriter:
         suffix = rendered[1]
         if len(values) == 1:
             return [b"%b%b%b" % (self._prefix, values[0], suffix)]
-        return [
-            b"".join((name.encode("ascii"), b"=", value, suffix))
-            for name, value in zip(self.names(len(values)), values, strict=True)
-        ]
+        return [b"%b%b%b" % (prefix, value, suffix) for prefix, value in zip(self._prefixes, values, strict=False)]
 
     def clear(self, names: Iterable[str]) -> list[bytes]:
         """Return one ``Set-Cookie`` value for each of ``names`` that makes the browser drop it."""

@@ -195,15 +195,10 @@ def _is_plain(data: dict[Any, Any]) -> bool:
             return True
         if not kinds <= _JSON:
             return False
-        dicts, lists = [], []
-        for value in values:
-            kind = type(value)
-            if kind is dict:
-                dicts.append(value)
-            elif kind is list:
-                lists.append(value)
-            elif kind is float and not isfinite(value):
-                return False
+        if float in kinds and not all(map(isfinite, [value for value in values if type(value) is float])):
+            return False
+        dicts = [value for value in values if type(value) is dict] if dict in kinds else []
+        lists = [value for value in values if type(value) is list] if list in kinds else []
     return False
 
 

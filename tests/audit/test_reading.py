@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sessionkit.audit import reading
-from sessionkit.audit.reading import MAX_LINE, Lines, LogParser, LogReader
+from sessionkit.audit.reading import MAX_LINE, Lines, LogParser, LogReader, seconds
 from sessionkit.exceptions import ConfigurationError
 from tests.audit.logs import NOW, Book, created, loaded, named
 from tests.audit.samples import EVENTS, KINDS, full
@@ -424,3 +426,22 @@ def test_times_are_those_of_datetime() -> None:
         read, _ = parsed(line(timestamp=spelled))
         assert read is not None
         assert abs(read["timestamp"] - when) < 0.001
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31, 23, 59, 59)), st.sampled_from(["", "Z", "+02:00"]))  # noqa: DTZ001 - the zone is in the other argument
+def test_a_time_is_the_same_at_every_look(moment: datetime, zone: str) -> None:
+    """What is remembered of how times are spelt changes none: neither its own nor one that shares a part with it."""
+    text = f"{moment.isoformat(timespec='milliseconds')}{zone}"
+    told = datetime.fromisoformat(text if zone else f"{text}Z").timestamp()
+    other = f"2026-03-02T00:00:{text[17:]}"
+    for _ in range(2):
+        assert seconds(text) == (told if told >= 0 else None)
+        assert seconds(other) == datetime.fromisoformat(other if zone else f"{other}Z").timestamp()
+
+
+def test_few_spellings_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of ever new times does not fill the memory."""
+    monkeypatch.setattr(reading, "_MOST_SPELLINGS", 4)
+    for second in range(20):
+        assert seconds(f"2026-03-02T00:00:{second:02d}.000Z") == 1_772_409_600.0 + second
+    assert len(reading._rests) + len(reading._minutes) <= 6

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from http.cookies import Morsel
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -23,16 +26,19 @@ from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
+from django.views import View
 
 from sessionkit.contrib import django as ours
 from sessionkit.contrib.django import SessionStore, get_asgi_application
 from sessionkit.exceptions import ConfigurationError, SerializationError, SessionTooLargeError
 from sessionkit.keyring.key import KeyState
 from sessionkit.migrate import Migration
+from sessionkit.revocation import RevocationConfig
 from sessionkit.session import Session
 from sessionkit.testing import AsgiClient, FixedClock
 from tests.middleware.apps import Log, key, noise, ring
 from tests.migrate.peers import PEERS
+from tests.revocation.lists import Watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -106,6 +112,13 @@ def unstorable(request: HttpRequest) -> HttpResponse:
     return HttpResponse("never seen")
 
 
+def ended(request: HttpRequest) -> HttpResponse:
+    """End the session and begin one that cannot be stored."""
+    request.session.flush()
+    request.session["bad"] = object()
+    return HttpResponse("never seen")
+
+
 def streamed(request: HttpRequest) -> StreamingHttpResponse:
     """Write to the session when the response has begun."""
 
@@ -156,7 +169,24 @@ def opted_out(request: HttpRequest) -> HttpResponse:
 
 opted_out.skip_session = True  # type: ignore[attr-defined]  # as the opt-out is spelt
 
+
+class OptedOut(View):  # type: ignore[misc]  # Django ships no types
+    """Write to a session that is not to be stored, because the class says so."""
+
+    skip_session = True
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Write."""
+        request.session["n"] = 1
+        return HttpResponse("")
+
+
+kept = OptedOut.as_view()
+kept.skip_session = False
+
 urlpatterns = [
+    path("class", OptedOut.as_view()),
+    path("but", kept),
     *(
         path(view.__name__, view)
         for view in (
@@ -168,6 +198,7 @@ urlpatterns = [
             large,
             own,
             unstorable,
+            ended,
             streamed,
             sign_in,
             sign_out,
@@ -309,6 +340,19 @@ def test_djangos_own_middleware_is_refused(project: Project) -> None:
         Client().get("/visit")
 
 
+@pytest.mark.parametrize(
+    ("module", "question"), [("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")]
+)
+def test_greenlets_are_refused(module: str, question: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose requests share a thread is told so at the start, not by errors as soon as two come at once."""
+    project()
+    said = [True, False]
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{question: lambda _: said.pop()}))
+    assert Client().get("/visit").content == b"1"  # the module is there, and patched nothing
+    with pytest.raises(ConfigurationError, match=rf"greenlets of {module[:3]}.*gunicorn -k gthread"):
+        Client().get("/visit")
+
+
 def test_a_missing_keyring_is_told_in_djangos_terms() -> None:
     """Without a keyring nothing starts, and the error says where to name one."""
     with (
@@ -391,6 +435,19 @@ async def test_the_asynchronous_interface_is_all_there(project: Project, monkeyp
 def test_the_repr_shows_nothing_of_it() -> None:
     """A session in a log or a debugging page is a count of keys."""
     assert repr(store({"user": "ann"})) == "<SessionStore <Session: 1 key>>"
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda held: pickle.loads(pickle.dumps(held))])  # noqa: S301 - its own
+def test_a_copy_is_a_plain_dict(copied: Callable[[SessionStore], object]) -> None:
+    """What is copied or pickled is what it holds: no copy is taken for a session that somebody saves."""
+    held = store({"list": [1]})
+    assert (type(copied(held)), copied(held)) == (dict, {"list": [1]})
+
+
+def test_djangos_own_encoding_is_there() -> None:
+    """Libraries that keep a session's values elsewhere find ``encode`` and ``decode``."""
+    held = store({})
+    assert held.decode(held.encode({"a": 1})) == {"a": 1}
 
 
 def test_a_key_exists_as_soon_as_there_is_something_to_keep() -> None:
@@ -521,6 +578,19 @@ def test_what_cannot_be_stored_becomes_djangos_error_page(project: Project) -> N
 
 
 @asyncio_alone
+async def test_a_logout_survives_what_cannot_be_stored_behind_it(project: Project) -> None:
+    """Django's error page carries the end of the session; an application's own client gets the error all the same."""
+    site = project()
+    client = site.asgi()
+    await client.get("/visit")
+    response = await client.get("/ended")
+    assert (response.status, b"Server Error" in response.body) == (500, True)
+    assert (len(client.jar), (await client.get("/look")).text) == (0, "")
+    with pytest.raises(SerializationError):
+        await AsyncClient().get("/ended")
+
+
+@asyncio_alone
 async def test_a_write_in_a_stream_is_told_as_lost(project: Project) -> None:
     """A streamed response goes out as it is made, and a write behind its beginning has its event."""
     site = project()
@@ -546,6 +616,13 @@ def test_a_view_opts_out_by_its_attribute(project: Project) -> None:
     client = Client()
     assert list(client.get("/opted_out").cookies) == []
     assert client.get("/nowhere").status_code == 404
+
+
+@pytest.mark.parametrize(("page", "names"), [("class", []), ("but", ["session"])])
+def test_a_class_of_views_opts_out_too(page: str, names: list[str], project: Project) -> None:
+    """``skip_session`` may stand in the class of a view; what the function made of it says prevails."""
+    project()
+    assert list(Client().get(f"/{page}").cookies) == names
 
 
 def test_the_health_page_is_served(project: Project) -> None:
@@ -637,6 +714,64 @@ def test_sessions_expire_when_they_say(at: str, project: Project) -> None:
     assert response.content == b""
     assert response.cookies["session"]["max-age"] == "0"
     assert [line["reason"] for line in site.log.named("session.destroyed")] == ["expired"]
+
+
+def test_who_expires_unseen_was_not_ended(project: Project) -> None:
+    """A page for all leaves an expired session as it came: no list of revocations has it, and no alarm follows."""
+    site = project(revocations=Watched(clock=FixedClock()), revocation=RevocationConfig())
+    client = Client()
+    client.get("/expiring?at=60")
+    site.clock.advance(60)
+
+    for _ in range(2):
+        assert list(client.get("/public").cookies) == []
+    assert list(client.get("/look").cookies) == ["session"]
+
+    told = [line["event"] for line in site.log.lines if line["event"] in {"session.revoked", "session.destroyed"}]
+    assert told == ["session.destroyed"]
+
+
+@asyncio_alone
+async def test_a_websocket_leaves_it_as_it_came_too(project: Project) -> None:
+    """The same for a websocket that never looks at its session."""
+    site = project(revocations=Watched(clock=FixedClock()), revocation=RevocationConfig())
+    pages = django_alone()
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await pages(scope, receive, send)
+        else:
+            await send({"type": "websocket.accept"})
+
+    client = AsgiClient(ours.around(both), clock=site.clock)
+    await client.get("/expiring?at=60")
+    site.clock.advance(60)
+
+    for _ in range(2):
+        async with client.websocket("/"):
+            pass
+
+    assert site.log.named("session.revoked") == []
+
+
+@asyncio_alone
+async def test_a_websocket_that_ends_its_session_too_late_has_it_revoked(project: Project) -> None:
+    """Where a handshake carries no cookies, the end of a session is kept by the list alone."""
+    site = project(revocations=Watched(clock=FixedClock()), revocation=RevocationConfig(), websocket_persistence="off")
+    pages = django_alone()
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await pages(scope, receive, send)
+        else:
+            scope["session"].destroy()
+            await send({"type": "websocket.accept"})
+
+    client = AsgiClient(ours.around(both), clock=site.clock)
+    await client.get("/visit")
+    async with client.websocket("/"):
+        pass
+    assert (await client.get("/look")).text == ""
 
 
 def test_a_life_shorter_than_the_longest_is_extended_in_its_second_half(project: Project) -> None:

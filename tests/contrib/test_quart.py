@@ -13,13 +13,15 @@ from quart import Quart, flash, get_flashed_messages
 from quart.sessions import SessionMixin
 
 from sessionkit.config import SessionConfig
-from sessionkit.contrib.quart import QuartSession, SessionInterface
+from sessionkit.contrib.quart import QuartSession, SessionInterface, _NoSession
 from sessionkit.exceptions import ConfigurationError
 from sessionkit.migrate import Migration
+from sessionkit.revocation import RevocationConfig
 from sessionkit.session import Session
 from sessionkit.testing import AsgiClient, FixedClock
 from tests.middleware.apps import Log, noise, ring
 from tests.migrate.peers import PEERS
+from tests.revocation.lists import Watched
 
 if TYPE_CHECKING:
     from sessionkit.asgi import ASGIApp
@@ -174,9 +176,35 @@ async def test_a_mapping_as_any_other() -> None:
     held.modified = False
     assert not ours.modified
     assert copy(held) == held.copy() == {"a": 1, "b": 2}
+    assert (held | {"c": 3}, {"c": 3} | held) == ({"a": 1, "b": 2, "c": 3}, {"c": 3, "a": 1, "b": 2})
+    assert (list(reversed(held)), held.modified) == (["b", "a"], False)
+    same = held
+    held |= {"c": 3}
+    assert (held is same, ours.modified, held.popitem()) == (True, True, ("c", 3))
     assert held.pop("a") == 1
     del held["b"]
     assert (dict(ours), held.modified) == ({}, True)
+
+
+async def test_sessions_end_in_a_list_of_revocations() -> None:
+    """A list given in code is asked: a copied cookie is worth nothing once its session has ended."""
+    clock = FixedClock()
+    revocations = Watched(clock=clock)
+    app, _ = make(None, clock, revocations=revocations, revocation=RevocationConfig())
+
+    @app.get("/end")
+    async def end() -> str:
+        quart.session.clear()
+        return ""
+
+    client = browser(app, clock)
+    await client.get("/")
+    copied = client.jar.header("https://testserver/", clock())
+    await client.get("/end")
+
+    thief = browser(app, clock)
+    assert (await thief.get("/", headers=[(b"cookie", copied[0])])).body == b"1"
+    assert revocations.asked != []
 
 
 async def test_marking_is_a_write() -> None:
@@ -244,6 +272,8 @@ async def test_a_page_without_a_session_reads_none_and_says_so_at_a_write() -> N
     assert json.loads(response.text)["keys"] == []
     assert (response.set_cookies, response.values(b"vary")) == ([], [])
     assert (await client.get("/write")).text.startswith("session: is written on a connection that has none")
+    with pytest.raises(ConfigurationError, match=r"is written on a connection that has none"):
+        _NoSession().__ior__({"a": 1})
 
 
 # --- Quart's own tests ------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sessionkit.canonical import canonical_fields
 from sessionkit.config import AuditConfig, SessionConfig
 from sessionkit.keyring.key import KeyState
 from sessionkit.middleware import SessionMiddleware
+from sessionkit.session import Session
 from sessionkit.testing import AsgiClient
 from tests.middleware.apps import Log, answer, key, noise, ring
 from tests.middleware.hosting import BOTH_WAYS, Stage, counter
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sessionkit.asgi import ASGIApp, Receive, Scope, Send
-    from sessionkit.session import Session
 
 
 class Lines:
@@ -147,14 +147,15 @@ async def test_a_session_that_cannot_be_stored() -> None:
     assert shop.outside.lines == [{"session_outcome": "failed", "session_reason": "SerializationError"}]
 
 
-async def test_a_change_after_the_response_is_lost() -> None:
-    """What comes too late is told as lost, of the session that was sent before."""
+@pytest.mark.parametrize("act", [write, Session.regenerate, Session.destroy])
+async def test_a_change_after_the_response_is_lost(act: Callable[[Session], object]) -> None:
+    """What comes too late is told as lost, of the session that was sent before: also another id, and its end."""
     shop = Shop(Stage())
 
     async def late(scope: Scope, receive: Receive, send: Send) -> None:
         write(scope["session"])
         await answer(send)
-        write(scope["session"])
+        act(scope["session"])
 
     shop.stage.middleware.app = late
     await shop.client.get("/")
