@@ -70,17 +70,25 @@ def text(told: dict[str, Any]) -> str:
 
 
 def _goals(goals: dict[str, list[dict[str, Any]]]) -> str:
-    judged = [(loop, figure) for loop, figures in goals.items() for figure in figures if figure["goal"] is not None]
-    missed = [(loop, figure) for loop, figure in judged if not figure["met"]]
+    judged = [figure for figures in goals.values() for figure in figures if figure["goal"] is not None]
+    missed = [figure for figure in judged if not figure["met"]]
     said = f"Goals met: {len(judged) - len(missed)} of {len(judged)} ({', '.join(goals)})."
     if not missed:
         return said
-    rows = "\n".join(
-        f"| {figure['row']}, against {figure['against']} | {loop} | {figure['value']:.2f} {figure['unit']} "
-        f"| {figure['goal']:.2f} |"
-        for loop, figure in missed
-    )
-    return f"{said} Missed:\n\n| | loop | measured | goal |\n|---|---|---|---|\n{rows}"
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for figure in judged:
+        rows.setdefault((figure["row"], figure["against"]), []).append(figure)
+    lines = [f"{said} Missed:", "", f"| | {' | '.join(goals)} | goal |", f"|---|{'---|' * len(goals)}---|"]
+    lines += [
+        f"| {row}, against {against} | {_values(figures)} | {figures[0]['goal']:.2f} {figures[0]['unit']} |"
+        for (row, against), figures in rows.items()
+        if not all(figure["met"] for figure in figures)
+    ]
+    return "\n".join(lines)
+
+
+def _values(figures: list[dict[str, Any]]) -> str:
+    return " | ".join(f"{figure['value']:.2f}" for figure in figures)
 
 
 def _served(figures: list[dict[str, Any]]) -> str:

@@ -264,7 +264,11 @@ class Actor(Generic[Message, Reply, Event]):
                     message, copy_context(), anyio.current_time() + timeout, control=control
                 )
                 self._accept(envelope)
-                return await envelope.outcome(self._wakeup)
+                try:
+                    await envelope.settled(self._wakeup)
+                finally:
+                    envelope.leave()
+                return envelope.outcome()
             reply, events = self._perform(behaviour, message)
             if events:
                 self._tell_events(events)

@@ -20,7 +20,7 @@ import anyio
 from sessionkit.exceptions import AskTimeout, NotRunning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextvars import Context
 
     from sessionkit.backend.parking import Wakeup
@@ -70,25 +70,31 @@ class Envelope(Generic[Message, Reply]):
             self._error = error
             self._settle()
 
-    async def outcome(self, wakeup: Callable[[], Wakeup]) -> Reply:
-        """Wait for the answer; a caller that is cancelled meanwhile abandons the question.
+    def settled(self, wakeup: Callable[[], Wakeup]) -> Awaitable[None]:
+        """Return what who asked has to wait for.
+
+        Whoever waits says ``leave`` in any case, then asks for the ``outcome``: three steps instead of one coroutine,
+        which would be 200 octets more for each question that waits.
 
         Args:
             wakeup: makes the place to wait at.
+        """
+        self._wakeup = wakeup()
+        if not self.pending:
+            self._wakeup.set()
+        return self._wakeup.wait()
 
-        Returns:
-            The reply.
+    def leave(self) -> None:
+        """Wait no longer: a question that is not settled by now, since its caller was cancelled, is abandoned."""
+        if self.pending:
+            self._settle()
+
+    def outcome(self) -> Reply:
+        """Return the reply.
 
         Raises:
             ActorError: what :meth:`fail` was given.
         """
-        if self.pending:
-            self._wakeup = wakeup()
-            try:
-                await self._wakeup.wait()
-            finally:
-                if self.pending:
-                    self._settle()
         if self._error is not None:
             try:
                 raise self._error

@@ -16,7 +16,7 @@ from asyncio import Future, current_task, get_running_loop
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["Wakeup", "wakeup_here"]
 
@@ -27,8 +27,8 @@ class Wakeup(Protocol):
     def set(self) -> None:
         """Wake the task, or do not let it sleep at all; on the loop it was made on."""
 
-    async def wait(self) -> None:
-        """Sleep until set. Returns at once, without letting others run, if that has happened."""
+    def wait(self) -> Awaitable[None]:
+        """Return what to await, at once: it sleeps until set, or not at all if that has happened."""
 
 
 def wakeup_here() -> Callable[[], Wakeup]:
@@ -51,8 +51,8 @@ class _AsyncioWakeup:
         if not self._future.done():  # it is when who waited was cancelled
             self._future.set_result(None)
 
-    async def wait(self) -> None:
-        await self._future
+    def wait(self) -> Awaitable[None]:
+        return self._future
 
 
 class _TrioWakeup:
@@ -71,13 +71,18 @@ class _TrioWakeup:
         if task is not None:
             self._lowlevel.reschedule(task)
 
-    async def wait(self) -> None:
+    def wait(self) -> Awaitable[None]:
         if self._set:
-            return
+            return _at_once()
         self._task = self._lowlevel.current_task()
 
         def abort(_: object) -> Any:
             self._task = None
             return self._lowlevel.Abort.SUCCEEDED
 
-        await self._lowlevel.wait_task_rescheduled(abort)
+        woken: Awaitable[None] = self._lowlevel.wait_task_rescheduled(abort)
+        return woken
+
+
+async def _at_once() -> None:
+    """Let nobody wait."""

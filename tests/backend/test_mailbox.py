@@ -19,27 +19,36 @@ def envelope(message: str = "s3cr3t", deadline: float = math.inf, *, control: bo
     return Envelope(message, copy_context(), deadline, control=control)
 
 
+async def outcome(asked: Envelope[str, str]) -> str:
+    """Wait for an answer as the actor does."""
+    try:
+        await asked.settled(wakeup_here())
+    finally:
+        asked.leave()
+    return asked.outcome()
+
+
 async def test_what_is_settled_stays_settled() -> None:
     """The first answer counts, whatever is tried after it."""
     answered = envelope()
     answered.answer("first")
     answered.answer("second")
     answered.fail(NotRunning())
-    assert await answered.outcome(wakeup_here()) == "first"
+    assert await outcome(answered) == "first"
 
     failed = envelope()
     failed.fail(MessageFailed("KeyError"))
     failed.fail(NotRunning())
     failed.answer("too late")
     with pytest.raises(MessageFailed):
-        await failed.outcome(wakeup_here())
+        await outcome(failed)
 
 
 async def test_a_settled_envelope_has_let_go_of_its_message() -> None:
     """However long an abandoned envelope lies in the mailbox, its message does not."""
     abandoned = envelope()
     with anyio.move_on_after(1):
-        await abandoned.outcome(wakeup_here())
+        await outcome(abandoned)
     assert not abandoned.pending
     assert not hasattr(abandoned, "message")
 
@@ -50,7 +59,7 @@ async def test_an_envelope_lets_go_of_its_error() -> None:
     error = MessageFailed("KeyError")
     failed.fail(error)
     with pytest.raises(MessageFailed) as caught:
-        await failed.outcome(wakeup_here())
+        await outcome(failed)
     assert caught.value is error
     assert error not in gc.get_referents(failed)
 
@@ -91,4 +100,4 @@ async def test_closing_ends_what_waits_and_counts_it() -> None:
     assert len(mailbox) == 0
     for one in (waiting, overdue):
         with pytest.raises(NotRunning):
-            await one.outcome(wakeup_here())
+            await outcome(one)
