@@ -73,8 +73,8 @@ class Envelope(Generic[Message, Reply]):
     def settled(self, wakeup: Callable[[], Wakeup]) -> Awaitable[None]:
         """Return what who asked has to wait for.
 
-        Whoever waits says ``leave`` in any case, then asks for the ``outcome``: three steps instead of one coroutine,
-        which would be 200 octets more for each question that waits.
+        Whoever waits says ``leave`` in any case, then asks for the ``outcome``: three steps and no coroutine. One here
+        and one in ``parking`` were 220 octets more for each question that waits.
 
         Args:
             wakeup: makes the place to wait at.

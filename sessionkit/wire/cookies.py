@@ -266,7 +266,8 @@ class CookieWriter:
         suffix = rendered[1]
         if len(values) == 1:
             return [b"%b%b%b" % (self._prefix, values[0], suffix)]
-        return [b"%b%b%b" % (prefix, value, suffix) for prefix, value in zip(self._prefixes, values, strict=False)]
+        prefixes = self._prefixes[: len(values)]  # strict: no value is ever left out for want of a name
+        return [b"%b%b%b" % (prefix, value, suffix) for prefix, value in zip(prefixes, values, strict=True)]
 
     def clear(self, names: Iterable[str]) -> list[bytes]:
         """Return one ``Set-Cookie`` value for each of ``names`` that makes the browser drop it."""

@@ -179,8 +179,8 @@ def _is_plain(data: dict[Any, Any]) -> bool:
     ``to_json`` exhausts any iterator it meets, an endless one without end, and warns of pydantic models whose fields
     hold another type with the value in the text.
 
-    A level at a time, since a set of types takes no turn of the interpreter for each value: 16 kB of small objects take
-    a tenth of what a call for each of them took.
+    A level at a time, since a set of types takes no turn of the interpreter for each value: of the 35,600 instructions
+    of a request with 16 kB of small objects, 8,300 are left (``scripts/bench instructions``).
     """
     dicts: list[dict[Any, Any]] = [data]
     lists: list[list[Any]] = []

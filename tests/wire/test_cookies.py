@@ -426,3 +426,9 @@ def test_prefixes_stay(prefix: str) -> None:
         assert field.startswith(prefix.encode() + b"x-")
         assert attributes(field).keys() >= {"secure", "path"}
         assert "domain" not in attributes(field)
+
+
+def test_no_value_is_left_out() -> None:
+    """More values than there are names for are an error, not a session that lacks its end."""
+    with pytest.raises(ValueError, match="zip"):
+        CookieWriter(SessionConfig(max_chunks=2)).set([b"A", b"B", b"C"], None)
