@@ -19,8 +19,8 @@ from sessionkit.backend.messages import Loaded, Received, Rejected, Saved
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sessionkit.backend.trail import Trail
-    from sessionkit.session import Session
+    from sessionkit.backend.service import SessionService
+    from sessionkit.session import Record, Session
 
 __all__ = ["Account", "SessionOutcome", "canonical_fields"]
 
@@ -49,23 +49,46 @@ class SessionOutcome(StrEnum):
 
 
 class Account:
-    """Keeps what became of one session in one connection, until somebody asks.
+    """Keeps what became of one session in one connection, until somebody asks, and hears of writes that come too late.
+
+    A session holds on to it once its cookies are decided, so it knows neither session nor connection: in a circle they
+    would all wait for the garbage collector, some twenty objects a request and whatever the session holds. No slots:
+    what nearly no connection sets stands here once, instead of being set for each.
 
     Args:
-        trail: makes the references.
+        service: tells the log.
         received: what came.
+
+    Attributes:
+        late: why the first of the writes that came too late was so.
+        finished: the application is through, so nobody else will tell of one.
+        record: of the session when its cookies were decided.
     """
 
-    __slots__ = ("_begun", "_id", "_outcome", "_reason", "_received", "_saved", "_trail")
+    late: str | None = None
+    finished = False
+    record: Record | None = None
+    _saved: Saved | None = None
+    _outcome: SessionOutcome | None = None
+    _reason: str | None = None
+    _begun: bool  # both of a session that was written
+    _id: bytes
 
-    def __init__(self, trail: Trail, received: Received) -> None:
-        self._trail = trail
+    def __init__(self, service: SessionService, received: Received) -> None:
+        self._service = service
         self._received = received
-        self._saved: Saved | None = None
-        self._outcome: SessionOutcome | None = None
-        self._reason: str | None = None
-        self._begun: bool  # both of a session that was written
-        self._id: bytes
+
+    def note_late(self, reason: str) -> None:
+        """Note a write that came too late."""
+        if self.late is None:
+            self.late = reason
+            if self.finished:
+                self.lost(self.record, reason)
+
+    def lost(self, record: Record | None, reason: str) -> None:
+        """Note, and tell the log, that a change did not reach the browser."""
+        self.note(SessionOutcome.LOST, reason)
+        self._service.log.emit(self._service.trail.lost(record, reason))
 
     def note(self, outcome: SessionOutcome, reason: str | None = None) -> None:
         """Keep an outcome that is told from nothing else: the last one counts."""
@@ -110,8 +133,12 @@ class Account:
 
     def _reference(self) -> str | None:
         if self._saved is not None and self._saved.kid is not None:
-            return self._trail.reference_of(self._id)
-        return self._trail.reference(self._received.record) if isinstance(self._received, Loaded | Rejected) else None
+            return self._service.trail.reference_of(self._id)
+        return (
+            self._service.trail.reference(self._received.record)
+            if isinstance(self._received, Loaded | Rejected)
+            else None
+        )
 
     def _kid(self) -> str | None:
         if self._saved is not None and self._saved.kid is not None:

@@ -39,14 +39,14 @@ from sessionkit.canonical import Account, SessionOutcome
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ActorError, ConfigurationError, SessionKitError
 from sessionkit.exclude import route_path
-from sessionkit.headers import Survey, sets_cookie, survey
+from sessionkit.headers import ORDINARY, Survey, sets_cookie, survey
 from sessionkit.keyring.reloader import watch_folder
 from sessionkit.lifespan import Lifespan
 from sessionkit.revocation.lists import RevocationUnavailable
 from sessionkit.session import Session, SessionInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
     from uuid import UUID
 
@@ -56,11 +56,13 @@ if TYPE_CHECKING:
     from sessionkit.keyring.keyring import Keyring
     from sessionkit.revocation.gate import Gate
     from sessionkit.revocation.lists import RevocationList
-    from sessionkit.session import Record
 
 __all__ = ["SessionMiddleware", "session_of"]
 
 _MISSING = object()
+_new = tuple.__new__
+"""Makes a named tuple past its own constructor, as in ``wire.straight``."""
+
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 """Browsers take these for secure without TLS."""
 
@@ -119,6 +121,8 @@ class SessionMiddleware:
         names = {self.key, *(old.name for old in self.config.migrate)}
         self._names = tuple(name.encode("ascii") for name in sorted(names))
         self._health = self.config.health_path
+        self._selects = self._health is not None or self._excludes is not None
+        self._client_ref = self.config.audit.client_ref
 
     def __repr__(self) -> str:
         """Show the service."""
@@ -135,17 +139,62 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, the health page, or the application's lifespan."""
+        if scope["type"] not in self._scopes or (self._selects and self._is_left_alone(scope)) or self.opted_out(scope):
+            await self._pass_by(scope, receive, send)
+            return
+        registry = scope.get(SCOPE_KEY)
+        if type(registry) is not _Registry:
+            registry = scope[SCOPE_KEY] = _Registry()
+            registry.owners, registry.accounts = {}, {}
+        elif self.key in registry.owners:
+            self._refuse_stranger(registry.owners[self.key].service)
+            await self.app(scope, receive, send)
+            return
+        received: Received = ABSENT
+        fields = cookie_fields(scope)
+        if fields and self._may_hold_ours(fields):
+            client = scope.get("client") if self._client_ref else None
+            load = _new(Load, (fields, client[0] if client else None))
+            try:
+                reply = self.service.answer_now(load)
+                if reply is None:
+                    reply = await self.service.ask(load)
+                if self.gate is not None and isinstance(reply, Loaded | Migrated):
+                    reply = await self.gate.admit(reply, load)
+            except (ActorError, RevocationUnavailable):
+                account = registry.accounts[self.key] = Account(self.service, ABSENT)
+                account.note(SessionOutcome.UNAVAILABLE)
+                await _unavailable(scope, send)
+                return
+            received = reply  # type: ignore[assignment]  # the reply to Load
+        exchange = _Exchange(self, scope, send, received, registry)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except Exception:
+            exchange.unanswered("exception")
+            raise
+        else:
+            exchange.unanswered("no_response")
+        finally:
+            exchange.finish()
+            if self.gate is not None:
+                await exchange.end_late(self.gate)
+
+    async def _pass_by(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what gets no session."""
         kind = scope["type"]
         if kind == "lifespan":
             await self._host(scope, receive, send)
         elif kind == "http" and self._health is not None and route_path(scope) == self._health:
             await health.answer(self.service, scope, send)
-        elif (
-            kind not in self._scopes or (self._excludes is not None and self._excludes(scope)) or self.opted_out(scope)
-        ):
-            await self.app(scope, receive, send)
         else:
-            await self._serve(scope, receive, send)
+            await self.app(scope, receive, send)
+
+    def _is_left_alone(self, scope: Scope) -> bool:
+        """Tell whether it is the path that says no."""
+        return (self._health is not None and scope["type"] == "http" and route_path(scope) == self._health) or (
+            self._excludes is not None and self._excludes(scope)
+        )
 
     def opted_out(self, scope: Scope) -> bool:
         """Tell whether the route says no: Litestar's ``opt``, an attribute of the endpoint, or a key in the scope."""
@@ -171,44 +220,6 @@ class SessionMiddleware:
         if self.gate is None:
             raise ConfigurationError("revocation", "is not configured", "Name a list: revocation: {redis: …}.")
         await self.gate.revoke_subject(subject)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        registry = scope.get(SCOPE_KEY)
-        if registry is None or not isinstance(registry, _Registry):
-            registry = scope[SCOPE_KEY] = _Registry()
-        elif self.key in registry.owners:
-            self._refuse_stranger(registry.owners[self.key].service)
-            await self.app(scope, receive, send)
-            return
-        received: Received = ABSENT
-        fields = cookie_fields(scope)
-        if fields and self._may_hold_ours(fields):
-            client = scope.get("client")
-            load = Load(fields, client[0] if client else None)
-            try:
-                reply = self.service.answer_now(load)
-                if reply is None:
-                    reply = await self.service.ask(load)
-                if self.gate is not None and isinstance(reply, Loaded | Migrated):
-                    reply = await self.gate.admit(reply, load)
-            except (ActorError, RevocationUnavailable):
-                account = registry.accounts[self.key] = Account(self.service.trail, ABSENT)
-                account.note(SessionOutcome.UNAVAILABLE)
-                await _unavailable(scope, send)
-                return
-            received = reply  # type: ignore[assignment]  # the reply to Load
-        exchange = _Exchange(self, scope, send, received, registry)
-        try:
-            await self.app(scope, receive, exchange.send)
-        except Exception:
-            exchange.unanswered("exception")
-            raise
-        else:
-            exchange.unanswered("no_response")
-        finally:
-            exchange.finish()
-            if self.gate is not None:
-                await exchange.end_late(self.gate)
 
     def _may_hold_ours(self, fields: Sequence[bytes]) -> bool:
         """Tell whether one of our names occurs: a test of substrings, before anything is parsed."""
@@ -264,11 +275,8 @@ class _Registry(dict[str, Any]):
     """
 
     __slots__ = ("accounts", "owners")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.owners: dict[str, _Exchange] = {}
-        self.accounts: dict[str, Account] = {}
+    owners: dict[str, _Exchange]
+    accounts: dict[str, Account]
 
 
 class _Exchange:
@@ -279,7 +287,7 @@ class _Exchange:
 
     _decided = False
     _closed: str | None = None
-    _late: _LateWrites | None = None
+    _outer: object = _MISSING
     _others = False
     _held: bytes | None = None
     """Id of the session that the browser holds, if it is another than came; kept only where there is a gate."""
@@ -294,14 +302,15 @@ class _Exchange:
         self._send = send
         self._received = received
         self._registry = registry
-        session = self._session = session_of(received, middleware.clock)
-        self._outer = outer = scope.get("session", _MISSING)
-        if outer is not _MISSING and not isinstance(outer, Session):
-            self._others = True
+        clock = middleware.clock
+        session = self._session = Session(clock=clock) if received is ABSENT else session_of(received, clock)
+        if "session" in scope:
+            self._outer = outer = scope["session"]
+            self._others = not isinstance(outer, Session)
         name = middleware.key
         registry[name] = scope["session"] = session
         registry.owners[name] = self
-        self._account = registry.accounts[name] = Account(middleware.service.trail, received)
+        self._account = registry.accounts[name] = Account(middleware.service, received)
 
     @property
     def service(self) -> SessionService:
@@ -315,10 +324,10 @@ class _Exchange:
 
     def finish(self) -> None:
         """Leave the scope as it was found."""
-        late = self._late
-        if late is not None:
-            late.finished = True
-            reason = late.reason
+        account = self._account
+        account.finished = True
+        if self._closed is not None:
+            reason = account.late
             if reason is None and self._changed():
                 reason = self._closed
             if reason is not None:
@@ -330,25 +339,37 @@ class _Exchange:
 
     # --- on the way out -----------------------------------------------------------------------------------------------
 
-    async def send(self, message: ASGIMessage) -> None:
-        """Pass a message of the application on, with cookies where they belong."""
-        kind = message["type"]
+    def send(self, message: ASGIMessage) -> Awaitable[None]:
+        """Pass a message of the application on, with cookies where they belong.
+
+        No coroutine itself: most messages need none, and one costs as much as the rest of what is done here.
+        """
         if self._decided:
-            await self._send(message)
-        elif kind in {"http.response.start", "websocket.http.response.start"}:
+            return self._send(message)
+        kind = message["type"]
+        if kind in _FINAL:
             if 100 <= message["status"] < 200:  # noqa: PLR2004 - informational, the final start is still to come
-                await self._send(message)
-            else:
-                await self._respond(message, "http")
-        elif kind == "websocket.accept":
-            await self._accept(message)
-        elif kind == "websocket.close":
+                return self._send(message)
+            session, received, scope = self._session, self._received, self._scope
+            if (
+                session.accessed
+                or not self._is_in_place()
+                or self._others
+                or (received is not ABSENT and _untidy(received))
+            ):
+                return self._respond(message, "http")
+            # Nothing to send, and nothing but that to tell of what is written from now on.
+            self._decided = True
+            if not self._middleware.opted_out(scope):
+                self._close(session, "response_started")
+            return self._send(message)
+        if kind == "websocket.accept":
+            return self._accept(message)
+        if kind == "websocket.close":
             self._decided = True
             if self._changed():
                 self._lost("handshake_refused")
-            await self._send(message)
-        else:
-            await self._send(message)
+        return self._send(message)
 
     async def _accept(self, message: ASGIMessage) -> None:
         if self._middleware.config.websocket_persistence == "accept":
@@ -365,9 +386,10 @@ class _Exchange:
         if self._middleware.opted_out(self._scope):  # a router resolved the route meanwhile
             await self._send(message)
             return
-        touched = self._session.accessed or self._value() is not self._session
+        session, received = self._session, self._received
+        touched = session.accessed or not (self._is_in_place() or self._value() is session)
         told: tuple[Event, ...] = ()
-        if touched or _untidy(self._received):
+        if touched or (received is not ABSENT and _untidy(received)):
             message, told = await self._with_cookies(message, scope_type, touched=touched)
         await self._pass_on(message, _CLOSED[scope_type])
         if told:
@@ -377,22 +399,66 @@ class _Exchange:
         self, message: ASGIMessage, scope_type: str, *, touched: bool
     ) -> tuple[ASGIMessage, tuple[Event, ...]]:
         """Return the message with the cookies, and events that are true once it has been handed to the server."""
+        middleware, session = self._middleware, self._session
         headers = list(message.get("headers") or ())
         found = survey(headers)
-        save = self._save if self._middleware.gate is None else self._save_unless_revoked
+        failed = message.get("status", 200) >= 500 and not middleware.save_on_error  # noqa: PLR2004 - server errors
+        # The session's value stays away from this frame, which errors pass through: a message shows nothing of it.
+        request = _new(
+            Save,
+            (
+                session if self._is_in_place() else self._value(),
+                session,
+                self._received,
+                touched,
+                found.shared,
+                failed,
+                scope_type,
+            ),
+        )
         try:
-            saved = await save(self._request(message.get("status", 200), scope_type, found.shared, touched))
+            if middleware.gate is not None:
+                saved = await self._save_unless_revoked(request)
+            else:
+                saved = self._save_now(request) or await self._save_later(request)
         except SessionKitError as error:
             self._account.note(SessionOutcome.FAILED, type(error).__name__)
-            if self._session.destroyed and not isinstance(error, RevocationUnavailable):
+            if session.destroyed and not isinstance(error, RevocationUnavailable):
                 self._keep_ended()
             raise
         self._stored = saved.stored
-        self._account.keep(saved, self._session)
+        self._account.keep(saved, session)
         # From here on it tells whether anybody was at it after it was saved: also another task, while it is sent.
-        self._session.accessed = False
-        told = self._add_headers(headers, saved, found, touched=touched)
-        return {**message, "headers": headers}, (*saved.events, *told) if told else saved.events
+        session.accessed = False
+        told = saved.events
+        cookies = saved.cookies
+        if cookies:
+            if found is not ORDINARY:
+                told += self._mind(headers, saved.names, found)
+            elif middleware.cache_control is not None:
+                headers.append((b"cache-control", middleware.cache_control))
+            for cookie in cookies:
+                headers.append((b"set-cookie", cookie))  # noqa: PERF401 - nearly always one, and a list of one costs more
+            if self._scope.get("scheme") != "https":
+                middleware.tell_insecure(self._scope)
+        if touched and not found.varies:
+            headers.append((b"vary", b"Cookie"))
+        return {**message, "headers": headers}, told
+
+    def _mind(self, headers: list[tuple[bytes, bytes]], names: frozenset[str], found: Survey) -> tuple[Event, ...]:
+        """Make the application's headers go together with cookies of ours; return what is to be told of that."""
+        middleware = self._middleware
+        told: tuple[Event, ...] = ()
+        if found.sets_cookies:
+            kept = [header for header in headers if not sets_cookie(header, names)]
+            if len(kept) < len(headers):
+                headers[:] = kept
+                told += (events.SessionCookieConflict(cookie=middleware.key),)
+        if found.shared:
+            told += (events.SessionCacheable(cookie=middleware.key),)
+        elif middleware.cache_control is not None and not found.cached:
+            headers.append((b"cache-control", middleware.cache_control))
+        return told
 
     def _keep_ended(self) -> None:
         """Let the next response of this connection carry the end of a session whose successor could not be stored."""
@@ -400,20 +466,8 @@ class _Exchange:
         self._registry[self._middleware.key] = self._scope["session"] = self._session
         self._decided = False
 
-    def _request(self, status: int, scope_type: str, shared: bool, touched: bool) -> Save:  # noqa: FBT001 - as in Save
-        """Return what is to be asked; the session's value stays away from frames that errors pass through."""
-        return Save(
-            self._value(),
-            self._session,
-            self._received,
-            touched,
-            shared,
-            status >= 500 and not self._middleware.save_on_error,  # noqa: PLR2004 - server errors
-            scope_type,
-        )
-
-    async def _save(self, request: Save) -> Saved:
-        """Have the session saved.
+    def _save_now(self, request: Save) -> Saved | None:
+        """Have the session saved by an actor that is idle; ``None`` if it is to be asked.
 
         Raises:
             SessionKitError: into the application, before anything was sent.
@@ -424,12 +478,27 @@ class _Exchange:
         service = self._middleware.service
         try:
             reply = service.answer_now(request)
-            if reply is None:
-                reply = await service.ask(request)
         except ActorError as error:
             service.log.emit(service.trail.failed(self._session.record, type(error).__name__))
             raise
-        if isinstance(reply, Unsaved):
+        if type(reply) is Unsaved:
+            service.log.emit(reply.events)
+            raise reply.error
+        return reply  # type: ignore[return-value]  # the reply to Save
+
+    async def _save_later(self, request: Save) -> Saved:
+        """Have the session saved by the actor when it comes to it.
+
+        Raises:
+            SessionKitError: into the application, before anything was sent.
+        """
+        service = self._middleware.service
+        try:
+            reply = await service.ask(request)
+        except ActorError as error:
+            service.log.emit(service.trail.failed(self._session.record, type(error).__name__))
+            raise
+        if type(reply) is Unsaved:
             service.log.emit(reply.events)
             raise reply.error
         return reply  # type: ignore[return-value]  # the reply to Save
@@ -443,7 +512,7 @@ class _Exchange:
         gate = cast("Gate", self._middleware.gate)
         gate.prepare(request)
         try:
-            saved = await gate.confirm(request, await self._save(request))
+            saved = await gate.confirm(request, self._save_now(request) or await self._save_later(request))
         except RevocationUnavailable as error:
             self.service.log.emit(self.service.trail.failed(self._session.record, type(error).__name__))
             if self._session.destroyed:
@@ -466,27 +535,6 @@ class _Exchange:
         if held and held != self._session.raw_id:
             await gate.end(held)
 
-    def _add_headers(
-        self, headers: list[tuple[bytes, bytes]], saved: Saved, found: Survey, *, touched: bool
-    ) -> tuple[Event, ...]:
-        middleware = self._middleware
-        told: tuple[Event, ...] = ()
-        if saved.cookies:
-            if found.sets_cookies:
-                kept = [header for header in headers if not sets_cookie(header, saved.names)]
-                if len(kept) < len(headers):
-                    headers[:] = kept
-                    told += (events.SessionCookieConflict(cookie=middleware.key),)
-            if found.shared:
-                told += (events.SessionCacheable(cookie=middleware.key),)
-            elif middleware.cache_control is not None and not found.cached:
-                headers.append((b"cache-control", middleware.cache_control))
-            headers.extend([(b"set-cookie", cookie) for cookie in saved.cookies])
-            middleware.tell_insecure(self._scope)
-        if touched and not found.varies:
-            headers.append((b"vary", b"Cookie"))
-        return told
-
     async def _pass_on(self, message: ASGIMessage, closes: str) -> None:
         """Send the message after which cookies can no longer be set.
 
@@ -502,27 +550,34 @@ class _Exchange:
                 await self._send(message)
             finally:
                 scope["session"] = mine
+        self._close(self._session, closes)
+
+    def _close(self, session: Session, closes: str) -> None:
+        account = self._account
         self._closed = closes
-        late = self._late = _LateWrites(self._middleware.service, self._account, self._session.record)
-        self._session.close(closes, strict=self._middleware.strict, on_late_write=late.note)
+        account.record = session.record
+        session.close(closes, strict=self._middleware.strict, on_late_write=account.note_late)
 
     # --- what became of the session -----------------------------------------------------------------------------------
 
+    def _is_in_place(self) -> bool:
+        """Tell whether nothing took the session's place, and there is one middleware of ours: nearly always."""
+        registry, session = self._registry, self._session
+        return registry.get(self._middleware.key) is session is self._scope.get("session") and len(registry.owners) == 1
+
     def _value(self) -> object:
         """Return what is to be stored: the session, what took its place in the scope or the registry, or ``None``."""
-        session, registry = self._session, self._registry
-        registered = registry.get(self._middleware.key)
-        if registered is session is self._scope.get("session") and len(registry.owners) == 1:
-            return session  # nearly always: one middleware of ours, and nothing took the session's place
+        session = self._session
+        registered = self._registry.get(self._middleware.key)
         if registered is not session:
             return None if is_cleared(registered) else registered
         current = self._current()
-        if current is self._session:
+        if current is session:
             return current
         if isinstance(current, Session) and any(current is other for other in self._registry.values()):
-            return self._session
+            return session
         if _is_foreign(current):
-            return self._session
+            return session
         return None if is_cleared(current) else current
 
     def _current(self) -> object:
@@ -540,52 +595,23 @@ class _Exchange:
 
     def _changed(self) -> bool:
         """Tell whether the value differs from what the browser holds."""
+        session = self._session
+        if not session.accessed and self._is_in_place():
+            return False
         value = self._value()
-        if value is self._session and not self._session.accessed:
+        if value is session and not session.accessed:
             return False
         stored = _payload(self._received) if self._stored is None else self._stored
         return self._middleware.service.differs(value, stored)
 
     def _lost(self, reason: str) -> None:
-        _tell_lost(self._middleware.service, self._account, self._session.record, reason)
-
-
-class _LateWrites:
-    """Writes that came when cookies could no longer be sent.
-
-    A session holds on to this one, which therefore knows neither it nor the connection: in a circle they would all
-    wait for the garbage collector, some twenty objects a request and whatever the session holds.
-
-    Attributes:
-        reason: why the first of them was too late.
-        finished: the application is through, so nobody else will tell of one.
-    """
-
-    __slots__ = ("_account", "_record", "_service", "finished", "reason")
-
-    def __init__(self, service: SessionService, account: Account, record: Record | None) -> None:
-        self._service = service
-        self._account = account
-        self._record = record
-        self.reason: str | None = None
-        self.finished = False
-
-    def note(self, reason: str) -> None:
-        """Note one."""
-        if self.reason is None:
-            self.reason = reason
-            if self.finished:
-                _tell_lost(self._service, self._account, self._record, reason)
-
-
-def _tell_lost(service: SessionService, account: Account, record: Record | None, reason: str) -> None:
-    account.note(SessionOutcome.LOST, reason)
-    service.log.emit(service.trail.lost(record, reason))
+        self._account.lost(self._session.record, reason)
 
 
 _NONE = b""
 """In the place of the id of the session that the browser holds: none. ``None`` is the one that it came with."""
 
+_FINAL = frozenset({"http.response.start", "websocket.http.response.start"})
 _CLOSED = {"http": "response_started", "websocket": "websocket_open"}
 
 

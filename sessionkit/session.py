@@ -74,6 +74,32 @@ class SessionInfo(NamedTuple):
 _NO_INFO = SessionInfo()
 
 
+class Asked:
+    """What an application asked of a session beside storing values; nearly no request does, so it is kept apart.
+
+    Attributes:
+        destroyed: it is to end.
+        renewed: its idle time is to be extended.
+        signed_in: Unix time of a login in this request.
+        previous_id: the id it came with, if it is to have another.
+        reason: of the end, or of the new id; a word for the audit log.
+        remember: whether its cookie gets a Max-Age; ``None`` leaves that as it was.
+    """
+
+    __slots__ = ("destroyed", "previous_id", "reason", "remember", "renewed", "signed_in")
+
+    def __init__(self) -> None:
+        self.destroyed = self.renewed = False
+        self.signed_in: float | None = None
+        self.previous_id: bytes | None = None
+        self.reason: str | None = None
+        self.remember: bool | None = None
+
+
+_NOTHING_ASKED = Asked()
+"""Read where nothing was asked, written never."""
+
+
 class Session(dict[str, Any]):
     """The session of one request.
 
@@ -82,25 +108,17 @@ class Session(dict[str, Any]):
         record: its record, or ``None`` for a new session.
         info: facts about the cookie it came with, or what makes them when they are asked for.
         clock: returns Unix seconds; used by ``regenerate``, ``expired`` and ``require_recent_auth``.
+
+    Attributes:
+        accessed: it was read or written.
+        modified: it was written.
+        asked: what else the application asked of it, ``None`` for nothing; for this package, which reads it once in place
+            of the properties below.
+        record: as given; ``None`` after ``destroy``.
     """
 
     # Whoever sets an attribute that a session does not have (``permanent``, a slip of the pen) is told so.
-    __slots__ = (
-        "__weakref__",
-        "_clock",
-        "_id",
-        "_info",
-        "_late",
-        "_remember",
-        "accessed",
-        "destroyed",
-        "modified",
-        "previous_id",
-        "reason",
-        "record",
-        "renewed",
-        "signed_in",
-    )
+    __slots__ = ("__weakref__", "_clock", "_id", "_info", "_late", "accessed", "asked", "modified", "record")
 
     def __init__(
         self,
@@ -110,21 +128,16 @@ class Session(dict[str, Any]):
         info: SessionInfo | Callable[[], SessionInfo] = _NO_INFO,
         clock: Callable[[], float],
     ) -> None:
+        # Every request makes one, hence so few attributes, and ``dict`` by name: ``super()`` takes thrice as long.
         if data:
-            super().__init__(data)
+            dict.__init__(self, data)
         self._clock = clock
         self._info = info
         self._late: tuple[str, bool, Callable[[str], None]] | None = None
-        self.accessed = self.modified = self.renewed = self.destroyed = False
-        self.signed_in: float | None = None
-        self.previous_id: bytes | None = None
-        self.reason: str | None = None
+        self.asked: Asked | None = None
+        self.accessed = self.modified = False
         self.record = record
-        if record is None:
-            self._id: bytes | None = None
-            self._remember = False
-        else:
-            self._id, self._remember = record.id, record.remember
+        self._id = None if record is None else record.id
 
     # --- what an application may ask of it ----------------------------------------------------------------------------
 
@@ -149,6 +162,41 @@ class Session(dict[str, Any]):
         return info
 
     @property
+    def destroyed(self) -> bool:
+        """Whether the application ended what came."""
+        return self.asked is not None and self.asked.destroyed
+
+    @property
+    def renewed(self) -> bool:
+        """Whether the application asked to extend the idle time."""
+        return self.asked is not None and self.asked.renewed
+
+    @property
+    def previous_id(self) -> bytes | None:
+        """The id that the session came with, if ``regenerate`` has given it another."""
+        return (self.asked or _NOTHING_ASKED).previous_id
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was ended, or got another id: a word for the audit log."""
+        return (self.asked or _NOTHING_ASKED).reason
+
+    @property
+    def signed_in(self) -> float | None:
+        """Unix time of a login in this request."""
+        return (self.asked or _NOTHING_ASKED).signed_in
+
+    @signed_in.setter
+    def signed_in(self, when: float) -> None:
+        self._ask().signed_in = when
+
+    def _ask(self) -> Asked:
+        """Return what is asked of the session, to ask something more."""
+        if self.asked is None:
+            self.asked = Asked()
+        return self.asked
+
+    @property
     def created(self) -> float | None:
         """Unix time at which the absolute window began; ``None`` for a session not stored yet."""
         return None if self.record is None else self.record.created
@@ -163,12 +211,15 @@ class Session(dict[str, Any]):
     @property
     def remember(self) -> bool:
         """Whether the cookie gets a Max-Age although the configuration says browser session; may be set."""
-        return self._remember
+        asked = (self.asked or _NOTHING_ASKED).remember
+        if asked is None:
+            return self.record is not None and self.record.remember
+        return asked
 
     @remember.setter
     def remember(self, remember: bool) -> None:
         self.mark_modified()
-        self._remember = remember
+        self._ask().remember = remember
 
     def regenerate(self, *, authenticated: bool = False, reason: str = "privilege_change") -> None:
         """Give the session a new id and keep its data; call it on login and on every change of privilege.
@@ -178,12 +229,13 @@ class Session(dict[str, Any]):
             reason: a word for the audit log.
         """
         self.mark_modified()
-        if self.previous_id is None and self.record is not None:
-            self.previous_id = self.record.id
+        asked = self._ask()
+        if asked.previous_id is None and self.record is not None:
+            asked.previous_id = self.record.id
         self._id = None
-        self.reason = reason
+        asked.reason = reason
         if authenticated:
-            self.signed_in = self._clock()
+            asked.signed_in = self._clock()
 
     def load_as(self, model: Loader[Found_co]) -> Found_co:
         """Return what the session holds as a model does: ``session.load_as(CART)``, the same as ``CART.load(session)``.
@@ -200,18 +252,16 @@ class Session(dict[str, Any]):
         """Extend the session's idle time on this response, whether or not its data changed."""
         self._tell_if_late()
         self.mark_accessed()
-        self.renewed = True
+        self._ask().renewed = True
 
     def destroy(self, reason: str = "logout") -> None:
         """End the session: its data and its cookies go. Writing afterwards begins a new session with a new id."""
         self.mark_modified()
         super().clear()
-        self.destroyed = True
-        self.reason = reason
+        renewed = self.renewed
+        asked = self.asked = Asked()  # what was asked before was about what ends here
+        asked.destroyed, asked.renewed, asked.reason = True, renewed, reason
         self.record = None
-        self.signed_in = None
-        self.previous_id = None
-        self._remember = False
         self._id = None
 
     def expired(self, now: float | None = None) -> bool:

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessionkit.audit import events
-from sessionkit.audit.events import Event, timestamp
+from sessionkit.audit.events import Event, Level, timestamp
 from sessionkit.audit.pseudonyms import Pseudonyms
 from sessionkit.backend.messages import (
     NOTHING,
@@ -41,7 +42,7 @@ from sessionkit.backend.messages import (
     Saved,
     Unsaved,
 )
-from sessionkit.backend.trail import Trail
+from sessionkit.backend.trail import LARGE, Trail
 from sessionkit.exceptions import ConfigurationError, RejectReason, SerializationError, SessionTooLargeError
 from sessionkit.migrate.old import OldRefusal
 from sessionkit.migrate.reader import Found, Reader, Refused, readers, telling
@@ -49,6 +50,7 @@ from sessionkit.session import Record, Session
 from sessionkit.wire.codec import Codec
 from sessionkit.wire.cookies import without
 from sessionkit.wire.serializer import Serializer
+from sessionkit.wire.straight import Straight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping, Sequence
@@ -73,7 +75,12 @@ _HOLDING = (Loaded, Migrated)
 """What holds a session. A name, since ``Loaded | Migrated`` is put together anew at every turn."""
 
 _COOKIE_LENGTH = len(b"cookie")
+_OTHER_SPELLINGS = frozenset(map(bytes, product(*zip(b"cookie", b"COOKIE", strict=True)))) - {b"cookie"}
 _EMPTY = b"{}"
+_NONE: frozenset[str] = frozenset()
+
+_new = tuple.__new__
+"""Makes a named tuple past its own constructor, as in ``wire.straight``."""
 _LARGEST = 3
 """Entries named when a session is too large."""
 
@@ -85,13 +92,11 @@ def system_clock() -> float:
 
 def cookie_fields(scope: Mapping[str, Any]) -> tuple[bytes, ...]:
     """Return the values of all Cookie header fields of a connection."""
-    return tuple(
-        [
-            value
-            for name, value in scope.get("headers") or ()
-            if len(name) == _COOKIE_LENGTH and name.lower() == b"cookie"
-        ]
-    )
+    headers = scope.get("headers") or ()
+    named = dict(headers)
+    if b"cookie" in named and len(named) == len(headers) and _OTHER_SPELLINGS.isdisjoint(named):
+        return (named[b"cookie"],)  # nearly always: the name in lower case, as ASGI has it, and no name twice
+    return tuple([value for name, value in headers if len(name) == _COOKIE_LENGTH and name.lower() == b"cookie"])
 
 
 class _Usage:
@@ -161,6 +166,8 @@ class SessionBackend:
         self._clock = clock
         self._trail = Trail(config.audit, Pseudonyms() if pseudonyms is None else pseudonyms)
         self._serializer = Serializer(config.type_encoders)
+        self._quiet = Level[config.audit.level.upper()] > Level.DEBUG
+        self._half_life = config.lifetime / 2
         self._tallied = clock()
         self._usage: dict[bytes, _Usage] = {}  # by the key's id: to hash a whole key takes microseconds
         self._reminded: float | None = None
@@ -194,6 +201,8 @@ class SessionBackend:
     def _use(self, keyring: Keyring) -> None:
         self.check(self.config, keyring)
         self._codec = Codec(self.config, keyring, self._serializer)
+        self._straight = Straight(self.config, self._codec)
+        self._names = frozenset(self._codec.writer.names(1))
         self._keyring = keyring
 
     # --- messages -----------------------------------------------------------------------------------------------------
@@ -284,16 +293,16 @@ class SessionBackend:
 
     def _load(self, message: Load) -> tuple[Received, Sequence[Event]]:
         now = self._clock()
+        fields = message.fields
+        if len(fields) == 1 and not self._readers and (loaded := self._straight.open(fields[0], now)) is not None:
+            return loaded, self._opened(loaded, now)
         if self._readers:
             received, refused = self._receive(message.fields, now)
         else:
             received, refused = self._codec.load(message.fields, now), None
         told = self._trail.not_migrated(refused, message.client) if refused is not None else ()
         if isinstance(received, Loaded):
-            usage = self._used(received.key)
-            usage.opened += 1
-            usage.last_opened = now
-            return received, self._trail.accepted(received, now)
+            return received, self._opened(received, now)
         if isinstance(received, Migrated):
             return received, told
         if isinstance(received, Rejected):
@@ -305,6 +314,12 @@ class SessionBackend:
             if refused.reason is OldRefusal.MALFORMED:
                 return received, self._trail.refused(received, message.client, now)
         return received, told
+
+    def _opened(self, loaded: Loaded, now: float) -> Sequence[Event]:
+        usage = self._usage.get(loaded.key.id) or self._used(loaded.key)
+        usage.opened += 1
+        usage.last_opened = now
+        return () if self._quiet and loaded.header_size < LARGE else self._trail.accepted(loaded, now)
 
     def _receive(self, fields: tuple[bytes, ...], now: float) -> tuple[Received, Refused | None]:
         """Return what came, and why an old session that came is not taken over, if one is not.
@@ -355,6 +370,8 @@ class SessionBackend:
 
     def _save(self, message: Save) -> Saved | Unsaved:
         received, session = message.received, message.session
+        if type(received) is Loaded and (saved := self._save_again(message, received)) is not None:
+            return saved
         try:
             plan = self._look(message)
         except SerializationError as error:
@@ -391,6 +408,45 @@ class SessionBackend:
         if loaded is not None and loaded.key.id != key.id:
             self._used(loaded.key).rekeyed_from += 1
         return self._written(message, plan, record, sealed, key=key, loaded=loaded)
+
+    def _save_again(self, message: Save, loaded: Loaded) -> Saved | None:
+        """Answer for a session that goes on as it came: one cookie under the active key, plain values, nothing to tell.
+
+        Nearly all are; ``None`` for the others, which take the long way, with the same result (a test holds one against
+        the other).
+        """
+        _, record, key, before, typed, _, names, stale, _, _, _ = loaded
+        value, session, _, _, _, failed, _ = message
+        if (
+            session.asked is not None
+            or session.record is not record
+            or failed
+            or typed
+            or stale
+            or len(names) > 1
+            or value is None
+            or not self._quiet
+        ):
+            return None
+        try:
+            payload, typed = self._serializer.dump(value)
+        except SerializationError:
+            return None
+        if typed or payload == _EMPTY:
+            return None
+        now = self._clock()
+        if payload == before or self._serializer.same(payload, before):
+            # Whether it is time to write it all the same is a longer story, as it is under a key that was revoked.
+            return None if now - record.issued >= self._half_life else _new(Saved, ((), _NONE, payload, (), None, None))
+        if key is not self._keyring.active(now):
+            return None
+        cookie = self._straight.seal(record, payload, key, now)
+        if cookie is None:
+            return None
+        usage = self._usage.get(key.id) or self._used(key)
+        usage.sealed += 1
+        usage.last_sealed = now
+        return _new(Saved, ((cookie,), self._names, payload, (), key.kid, None))
 
     def _left_where_it_was(self, message: Save, plan: _Plan, came: Migrated) -> Saved | None:
         """Answer for a session of another library that is not written; ``None`` if it is."""
@@ -451,7 +507,7 @@ class SessionBackend:
         session, before = message.session, loaded.record
         if session.renewed or record.id != before.id or record.remember != before.remember:
             return True
-        if not message.touched or now - before.issued < self.config.lifetime / 2:
+        if not message.touched or now - before.issued < self._half_life:
             return False
         return self._codec.deadline(record) > loaded.deadline
 

@@ -150,10 +150,9 @@ class Keyring:
 
     def active(self, now: float) -> Key:
         """Return the key that seals at ``now`` (Unix seconds): the newest whose time has come."""
-        eligible = iter(self._eligible)
-        key = next(eligible)
-        while key.state is not KeyState.ACTIVE and (key.activates is None or key.activates > now):
-            key = next(eligible)  # there is one: exactly one key of a ring is active
+        for key in self._eligible:
+            if key.state is KeyState.ACTIVE or (key.activates is not None and key.activates <= now):
+                break  # there is one: exactly one key of a ring is active
         return key
 
     def find(self, kid: bytes | str) -> Key | None:

@@ -118,7 +118,7 @@ class Xaes256Gcm:
         """
         within, body = start + _PREFIX_SIZE, start + NONCE_SIZE
         prefix, cipher = self._kept
-        if cipher is None or sealed[start:within] != prefix:
+        if cipher is None or not sealed.startswith(prefix, start):
             cipher = AESGCM(self.derive(sealed[start:body]))
         return cipher.decrypt(sealed[within:body], sealed[body:], aad)
 

@@ -1,0 +1,145 @@
+"""One cookie in, one cookie out: what nearly every request with a session is, in one function for each way.
+
+``codec`` composes the same of parts that are named, tested and good for everything: many cookies or none, a token in
+pieces, refusals with their reasons. Here, what is known beforehand is looked up beforehand, and what is in hand is not
+handed on.
+
+Rules of this file:
+
+* Nothing is decided here that ``codec`` decides otherwise. Whatever is out of the ordinary is answered with ``None``, and
+  ``codec`` has it from the beginning. The tests hold one against the other.
+* Nothing is refused here: a refusal has a reason to tell, which is out of the ordinary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+
+from sessionkit.session import Record
+from sessionkit.wire import base64url
+from sessionkit.wire.codec import HEADER, Loaded
+from sessionkit.wire.cookies import MAX_COOKIE
+from sessionkit.wire.serializer import BadPayload
+from sessionkit.wire.token import OVERHEAD, PREFIX_SIZE
+
+if TYPE_CHECKING:
+    from sessionkit.config import SessionConfig
+    from sessionkit.keyring.key import Key
+    from sessionkit.wire.codec import Codec
+
+__all__ = ["Straight"]
+
+_new = tuple.__new__
+"""Makes a named tuple past its own constructor, which is a function in Python: 0.15 µs instead of 0.35."""
+
+_SMALLEST = OVERHEAD + HEADER.size
+_LARGEST = MAX_COOKIE * 3 // 4
+"""Octets of a token in one cookie."""
+
+
+class Straight:
+    """Opens and seals where nothing is out of the ordinary.
+
+    Args:
+        config: names, limits and attributes.
+        codec: what does everything else, under the ring in force.
+    """
+
+    __slots__ = (
+        "_absolute",
+        "_aim",
+        "_lifetime",
+        "_max_age",
+        "_name",
+        "_names",
+        "_not_before",
+        "_opened_by",
+        "_room",
+        "_sealed_by",
+        "_serializer",
+        "_skew",
+        "_writer",
+    )
+
+    def __init__(self, config: SessionConfig, codec: Codec) -> None:
+        self._name = config.key.encode("ascii")
+        self._aim = self._name + b"="
+        self._names = codec.writer.names(1)
+        self._absolute = config.absolute_max_age
+        self._lifetime = config.lifetime
+        self._max_age = config.max_age if config.persistent else None
+        self._not_before = codec.not_before
+        self._opened_by = codec.cipher.opened_by
+        self._sealed_by = codec.cipher.sealed_by
+        self._room = codec.room
+        self._serializer = codec.serializer
+        self._skew = codec.skew
+        self._writer = codec.writer
+
+    def open(self, field: bytes, now: float) -> Loaded | None:
+        """Return the session in the one Cookie field of a request; ``None`` if ``codec`` is to look at it.
+
+        Ordinary is: our name occurs in it once, as browsers spell it; a token under a key that opens; a session of plain
+        values, in time and not ended.
+
+        Args:
+            field: the field's value.
+            now: Unix seconds.
+        """
+        aim = self._aim
+        at = field.find(aim)
+        if at < 0 or (at and field[at - 2 : at] != b"; ") or field.count(self._name) != 1:
+            return None
+        start = at + len(aim)
+        end = field.find(b";", start)
+        raw = base64url.decode(field[start:] if end < 0 else field[start:end])
+        if raw is None or not _SMALLEST <= len(raw) <= _LARGEST:
+            return None
+        found = self._opened_by.get(raw[:PREFIX_SIZE])
+        if found is None:
+            return None
+        key, sealer, aad = found
+        if sealer is None:
+            return None
+        try:
+            plain = sealer.open(raw, PREFIX_SIZE, aad)
+            flags, session_id, created, authenticated, issued = HEADER.unpack_from(plain)
+            payload = plain[HEADER.size :]
+            issued_at = issued / 1000
+            deadline = issued_at + self._lifetime
+            if flags or issued_at > now + self._skew or now >= deadline or created < self._not_before:
+                return None
+            data = self._serializer.load(payload, typed=False)
+        except (InvalidTag, BadPayload):
+            return None
+        begun = created / 1000
+        if self._absolute is not None:
+            deadline = min(deadline, begun + self._absolute)
+            if now >= deadline:
+                return None
+        record = _new(Record, (session_id, begun, authenticated / 1000, issued_at, False))
+        size = (len(raw) * 4 + 2) // 3
+        return _new(Loaded, (data, record, key, payload, False, deadline, self._names, (), size, 1, len(field)))
+
+    def seal(self, record: Record, payload: bytes, key: Key, now: float) -> bytes | None:
+        """Return the ``Set-Cookie`` value of a session that goes on as it came; ``None`` if ``codec`` is to make it.
+
+        Args:
+            record: the session's, as it came.
+            payload: of plain values.
+            key: the key to seal it under.
+            now: Unix seconds.
+        """
+        session_id, begun, authenticated, _, remember = record
+        created = round(begun * 1000)
+        if remember or created < self._not_before or now <= 0:
+            return None
+        max_age = self._max_age
+        if self._absolute is not None and max_age is not None:
+            max_age = max(0, min(max_age, int(begun + self._absolute - now)))
+        prefix, sealer, aad = self._sealed_by[key.id]
+        header = HEADER.pack(0, session_id, created, round(authenticated * 1000), round(now * 1000))
+        token = base64url.encode(prefix + sealer.seal(header + payload, aad))
+        return self._writer.lone(token, max_age) if len(token) <= self._room else None
