@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sessionkit.backend.service import SessionService
-    from sessionkit.session import Record, Session
+    from sessionkit.session import Record
 
 __all__ = ["Account", "SessionOutcome", "canonical_fields"]
 
@@ -63,16 +63,15 @@ class Account:
         late: why the first of the writes that came too late was so.
         finished: the application is through, so nobody else will tell of one.
         record: of the session when its cookies were decided.
+        saved: what the backend decided about the response.
     """
 
     late: str | None = None
     finished = False
     record: Record | None = None
-    _saved: Saved | None = None
+    saved: Saved | None = None
     _outcome: SessionOutcome | None = None
     _reason: str | None = None
-    _begun: bool  # both of a session that was written
-    _id: bytes
 
     def __init__(self, service: SessionService, received: Received) -> None:
         self._service = service
@@ -95,18 +94,6 @@ class Account:
         self._outcome = outcome
         self._reason = reason
 
-    def keep(self, saved: Saved, session: Session) -> None:
-        """Keep what the backend decided about the response; of the session, what a line tells of one that was written.
-
-        Not the session itself: it holds on to us once its connection is closed.
-        """
-        self._saved = saved
-        if saved.kid is not None:
-            self._begun = session.record is None
-            self._id = session.raw_id
-        if saved.lost is not None:
-            self.note(SessionOutcome.LOST, saved.lost)
-
     def fields(self) -> dict[str, str]:
         """Return the fields for a line, as far as they are known by now."""
         outcome, reason = self._outcome, self._reason
@@ -121,9 +108,11 @@ class Account:
         return {name: value for name, value in told.items() if value is not None}
 
     def _told(self) -> tuple[SessionOutcome, str | None]:
-        received, saved = self._received, self._saved
+        received, saved = self._received, self.saved
         if saved is not None and saved.kid is not None:
-            return (SessionOutcome.CREATED if self._begun else SessionOutcome.WRITTEN), None
+            return (SessionOutcome.CREATED if saved.begun else SessionOutcome.WRITTEN), None
+        if saved is not None and saved.lost is not None:
+            return SessionOutcome.LOST, saved.lost
         if isinstance(received, Loaded):
             ended = saved is not None and saved.names.issuperset(received.names)
             return (SessionOutcome.DESTROYED if ended else SessionOutcome.LOADED), None
@@ -132,17 +121,14 @@ class Account:
         return SessionOutcome.NONE, None
 
     def _reference(self) -> str | None:
-        if self._saved is not None and self._saved.kid is not None:
-            return self._service.trail.reference_of(self._id)
-        return (
-            self._service.trail.reference(self._received.record)
-            if isinstance(self._received, Loaded | Rejected)
-            else None
-        )
+        trail = self._service.trail
+        if self.saved is not None and self.saved.id is not None:
+            return trail.reference_of(self.saved.id)
+        return trail.reference(self._received.record) if isinstance(self._received, Loaded | Rejected) else None
 
     def _kid(self) -> str | None:
-        if self._saved is not None and self._saved.kid is not None:
-            return self._saved.kid
+        if self.saved is not None and self.saved.kid is not None:
+            return self.saved.kid
         key = self._received.key if isinstance(self._received, Loaded | Rejected) else None
         return None if key is None else key.kid
 

@@ -119,7 +119,9 @@ class SessionMiddleware:
         self.save_on_error = self.config.save_on_error
         self.cache_control = self.config.cache_control.encode("latin-1") if self.config.cache_control else None
         names = {self.key, *(old.name for old in self.config.migrate)}
+        self._name = self.key.encode("ascii")
         self._names = tuple(name.encode("ascii") for name in sorted(names))
+        self._migrates = bool(self.config.migrate)
         self._health = self.config.health_path
         self._selects = self._health is not None or self._excludes is not None
         self._client_ref = self.config.audit.client_ref
@@ -152,7 +154,10 @@ class SessionMiddleware:
             return
         received: Received = ABSENT
         fields = cookie_fields(scope)
-        if fields and self._may_hold_ours(fields):
+        # A test of substrings, before anything is parsed. (By ``find``: ``in`` takes octets for a number at first.)
+        if fields and (
+            fields[0].find(self._name) >= 0 or ((self._migrates or len(fields) > 1) and self._may_hold_ours(fields))
+        ):
             client = scope.get("client") if self._client_ref else None
             load = _new(Load, (fields, client[0] if client else None))
             try:
@@ -225,7 +230,7 @@ class SessionMiddleware:
         """Tell whether one of our names occurs: a test of substrings, before anything is parsed."""
         for name in self._names:
             for field in fields:
-                if name in field:
+                if field.find(name) >= 0:
                     return True
         return False
 
@@ -291,8 +296,6 @@ class _Exchange:
     _others = False
     _held: bytes | None = None
     """Id of the session that the browser holds, if it is another than came; kept only where there is a gate."""
-    _stored: bytes | None = None
-    """Payload of the save; before it, what came counts."""
 
     def __init__(
         self, middleware: SessionMiddleware, scope: Scope, send: Send, received: Received, registry: _Registry
@@ -302,8 +305,7 @@ class _Exchange:
         self._send = send
         self._received = received
         self._registry = registry
-        clock = middleware.clock
-        session = self._session = Session(clock=clock) if received is ABSENT else session_of(received, clock)
+        session = self._session = session_of(received, middleware.clock)
         if "session" in scope:
             self._outer = outer = scope["session"]
             self._others = not isinstance(outer, Session)
@@ -382,70 +384,70 @@ class _Exchange:
         await self._pass_on(message, "websocket_open")
 
     async def _respond(self, message: ASGIMessage, scope_type: str) -> None:
+        """Send the message in which cookies can be set, with those of the session if the response has to do with it."""
         self._decided = True
-        if self._middleware.opted_out(self._scope):  # a router resolved the route meanwhile
+        middleware, session, received = self._middleware, self._session, self._received
+        if middleware.opted_out(self._scope):  # a router resolved the route meanwhile
             await self._send(message)
             return
-        session, received = self._session, self._received
-        touched = session.accessed or not (self._is_in_place() or self._value() is session)
+        in_place = self._is_in_place()
+        touched = session.accessed or not (in_place or self._value() is session)
         told: tuple[Event, ...] = ()
         if touched or (received is not ABSENT and _untidy(received)):
-            message, told = await self._with_cookies(message, scope_type, touched=touched)
+            headers = list(message.get("headers") or ())
+            found = survey(headers)
+            failed = message.get("status", 200) >= 500 and not middleware.save_on_error  # noqa: PLR2004 - server errors
+            # The session's value has no name in this frame, which errors pass through: a message shows nothing of it.
+            request = _new(
+                Save,
+                (
+                    session if in_place else self._value(),
+                    session,
+                    received,
+                    touched,
+                    found.shared,
+                    failed,
+                    scope_type,
+                ),
+            )
+            try:
+                if middleware.gate is not None:
+                    saved = await self._save_unless_revoked(request)
+                else:
+                    saved = self._save_now(request) or await self._save_later(request)
+            except SessionKitError as error:
+                self._account.note(SessionOutcome.FAILED, type(error).__name__)
+                if session.destroyed and not isinstance(error, RevocationUnavailable):
+                    self._keep_ended()
+                raise
+            self._account.saved = saved
+            # From here on it tells whether anybody was at it after it was saved: also another task, while it is sent.
+            session.accessed = False
+            told = saved.events
+            if saved.cookies:
+                told += self._add_cookies(headers, saved, found)
+            if touched and not found.varies:
+                headers.append((b"vary", b"Cookie"))
+            message = {**message, "headers": headers}
         await self._pass_on(message, _CLOSED[scope_type])
         if told:
-            self._middleware.service.log.emit(told)
+            middleware.service.log.emit(told)
 
-    async def _with_cookies(
-        self, message: ASGIMessage, scope_type: str, *, touched: bool
-    ) -> tuple[ASGIMessage, tuple[Event, ...]]:
-        """Return the message with the cookies, and events that are true once it has been handed to the server."""
-        middleware, session = self._middleware, self._session
-        headers = list(message.get("headers") or ())
-        found = survey(headers)
-        failed = message.get("status", 200) >= 500 and not middleware.save_on_error  # noqa: PLR2004 - server errors
-        # The session's value stays away from this frame, which errors pass through: a message shows nothing of it.
-        request = _new(
-            Save,
-            (
-                session if self._is_in_place() else self._value(),
-                session,
-                self._received,
-                touched,
-                found.shared,
-                failed,
-                scope_type,
-            ),
-        )
-        try:
-            if middleware.gate is not None:
-                saved = await self._save_unless_revoked(request)
-            else:
-                saved = self._save_now(request) or await self._save_later(request)
-        except SessionKitError as error:
-            self._account.note(SessionOutcome.FAILED, type(error).__name__)
-            if session.destroyed and not isinstance(error, RevocationUnavailable):
-                self._keep_ended()
-            raise
-        self._stored = saved.stored
-        self._account.keep(saved, session)
-        # From here on it tells whether anybody was at it after it was saved: also another task, while it is sent.
-        session.accessed = False
-        told = saved.events
-        cookies = saved.cookies
-        if cookies:
-            if found is not ORDINARY:
-                told += self._mind(headers, saved.names, found)
-            elif middleware.cache_control is not None:
-                headers.append((b"cache-control", middleware.cache_control))
-            for cookie in cookies:
-                headers.append((b"set-cookie", cookie))  # noqa: PERF401 - nearly always one, and a list of one costs more
-            if self._scope.get("scheme") != "https":
-                middleware.tell_insecure(self._scope)
-        if touched and not found.varies:
-            headers.append((b"vary", b"Cookie"))
-        return {**message, "headers": headers}, told
+    def _add_cookies(self, headers: list[tuple[bytes, bytes]], saved: Saved, found: Survey) -> tuple[Event, ...]:
+        """Add cookies to headers, and make the application's go together with them; return what is to be told of that."""
+        middleware = self._middleware
+        told: tuple[Event, ...] = ()
+        if found is not ORDINARY:
+            told = self._reconcile(headers, saved.names, found)
+        elif middleware.cache_control is not None:
+            headers.append((b"cache-control", middleware.cache_control))
+        for cookie in saved.cookies:
+            headers.append((b"set-cookie", cookie))  # noqa: PERF401 - nearly always one: a list of it costs more
+        if self._scope.get("scheme") != "https":
+            middleware.tell_insecure(self._scope)
+        return told
 
-    def _mind(self, headers: list[tuple[bytes, bytes]], names: frozenset[str], found: Survey) -> tuple[Event, ...]:
+    def _reconcile(self, headers: list[tuple[bytes, bytes]], names: frozenset[str], found: Survey) -> tuple[Event, ...]:
         """Make the application's headers go together with cookies of ours; return what is to be told of that."""
         middleware = self._middleware
         told: tuple[Event, ...] = ()
@@ -556,12 +558,12 @@ class _Exchange:
         account = self._account
         self._closed = closes
         account.record = session.record
-        session.close(closes, strict=self._middleware.strict, on_late_write=account.note_late)
+        session.close(closes, self._middleware.strict, account.note_late)
 
     # --- what became of the session -----------------------------------------------------------------------------------
 
     def _is_in_place(self) -> bool:
-        """Tell whether nothing took the session's place, and there is one middleware of ours: nearly always."""
+        """Tell whether nothing took the session's place: nearly always."""
         registry, session = self._registry, self._session
         return registry.get(self._middleware.key) is session is self._scope.get("session") and len(registry.owners) == 1
 
@@ -601,7 +603,8 @@ class _Exchange:
         value = self._value()
         if value is session and not session.accessed:
             return False
-        stored = _payload(self._received) if self._stored is None else self._stored
+        saved = self._account.saved
+        stored = _payload(self._received) if saved is None else saved.stored
         return self._middleware.service.differs(value, stored)
 
     def _lost(self, reason: str) -> None:
@@ -635,17 +638,14 @@ def session_of(received: Received, clock: Callable[[], float]) -> Session:
         received: the reply to ``Load``.
         clock: returns Unix seconds.
     """
-    if received is ABSENT:
-        return Session(clock=clock)
-    match received:
-        case Loaded():
-            return Session(received.data, record=received.record, info=partial(_info, received), clock=clock)
-        case Migrated():
-            return Session(received.data, clock=clock)
-        case Rejected():
-            return Session(info=partial(_info, received), clock=clock)
-        case _:  # Absent, with cookies that hold no session
-            return Session(clock=clock)
+    kind = type(received)
+    if kind is Loaded:
+        return Session(received.data, record=received.record, info=partial(_info, received), clock=clock)
+    if kind is Migrated:
+        return Session(received.data, clock=clock)
+    if kind is Rejected:
+        return Session(info=partial(_info, received), clock=clock)
+    return Session(clock=clock)  # Absent
 
 
 def _info(received: Loaded | Rejected) -> SessionInfo:
@@ -669,9 +669,7 @@ def _is_foreign(value: object) -> bool:
 
 def _untidy(received: Received) -> bool:
     """Tell whether there may be cookies to clear although nobody touched the session."""
-    if received is ABSENT:
-        return False
-    if isinstance(received, Loaded):
+    if type(received) is Loaded:
         return bool(received.stale)
     if isinstance(received, Migrated):
         return True  # it is to become ours

@@ -282,9 +282,9 @@ class Session(dict[str, Any]):
 
     def mark_modified(self) -> None:
         """Note a write; too late a write is reported, or refused in strict mode."""
-        self.accessed = True
-        self.modified = True
-        self._tell_if_late()
+        self.accessed = self.modified = True
+        if self._late is not None:
+            self._tell_if_late()
 
     def _tell_if_late(self) -> None:
         if self._late is None:
@@ -294,7 +294,7 @@ class Session(dict[str, Any]):
             raise SessionClosedError(reason)
         on_late_write(reason)
 
-    def close(self, reason: str, *, strict: bool, on_late_write: Callable[[str], None]) -> None:
+    def close(self, reason: str, strict: bool, on_late_write: Callable[[str], None]) -> None:  # noqa: FBT001 - as above
         """Note that cookies can no longer be sent; used by the middleware.
 
         Args:
@@ -309,7 +309,7 @@ class Session(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         """Read."""
         self.accessed = True
-        return super().__getitem__(key)
+        return dict.__getitem__(self, key)
 
     def __contains__(self, key: object) -> bool:
         """Read."""
@@ -354,7 +354,7 @@ class Session(dict[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         """Read."""
         self.accessed = True
-        return super().get(key, default)
+        return dict.get(self, key, default)
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # typeshed names a private class
         """Read."""
@@ -377,8 +377,10 @@ class Session(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Write."""
-        self.mark_modified()
-        super().__setitem__(key, value)
+        self.accessed = self.modified = True
+        if self._late is not None:
+            self._tell_if_late()
+        dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: str) -> None:
         """Write."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessionkit.audit import events
@@ -75,7 +74,6 @@ _HOLDING = (Loaded, Migrated)
 """What holds a session. A name, since ``Loaded | Migrated`` is put together anew at every turn."""
 
 _COOKIE_LENGTH = len(b"cookie")
-_OTHER_SPELLINGS = frozenset(map(bytes, product(*zip(b"cookie", b"COOKIE", strict=True)))) - {b"cookie"}
 _EMPTY = b"{}"
 _NONE: frozenset[str] = frozenset()
 
@@ -92,11 +90,12 @@ def system_clock() -> float:
 
 def cookie_fields(scope: Mapping[str, Any]) -> tuple[bytes, ...]:
     """Return the values of all Cookie header fields of a connection."""
-    headers = scope.get("headers") or ()
-    named = dict(headers)
-    if b"cookie" in named and len(named) == len(headers) and _OTHER_SPELLINGS.isdisjoint(named):
-        return (named[b"cookie"],)  # nearly always: the name in lower case, as ASGI has it, and no name twice
-    return tuple([value for name, value in headers if len(name) == _COOKIE_LENGTH and name.lower() == b"cookie"])
+    fields: tuple[bytes, ...] = ()
+    for name, value in scope.get("headers") or ():
+        # By length first: most names fail here, and nearly all others are spelled as ASGI has them.
+        if len(name) == _COOKIE_LENGTH and (name == b"cookie" or name.lower() == b"cookie"):
+            fields += (value,)
+    return fields
 
 
 class _Usage:
@@ -216,7 +215,8 @@ class SessionBackend:
         """
         kind = type(message)
         if kind is Save:
-            return self._save(message), ()  # type: ignore[arg-type]  # its type was just looked at
+            # Its type was just looked at.
+            return self._save_again(message) or self._save(message), ()  # type: ignore[arg-type]
         if kind is Load:
             return self._load(message)  # type: ignore[arg-type]  # likewise
         match message:
@@ -293,14 +293,14 @@ class SessionBackend:
 
     def _load(self, message: Load) -> tuple[Received, Sequence[Event]]:
         now = self._clock()
-        fields = message.fields
+        fields, client = message
         if len(fields) == 1 and not self._readers and (loaded := self._straight.open(fields[0], now)) is not None:
             return loaded, self._opened(loaded, now)
         if self._readers:
-            received, refused = self._receive(message.fields, now)
+            received, refused = self._receive(fields, now)
         else:
-            received, refused = self._codec.load(message.fields, now), None
-        told = self._trail.not_migrated(refused, message.client) if refused is not None else ()
+            received, refused = self._codec.load(fields, now), None
+        told = self._trail.not_migrated(refused, client) if refused is not None else ()
         if isinstance(received, Loaded):
             return received, self._opened(received, now)
         if isinstance(received, Migrated):
@@ -309,10 +309,10 @@ class SessionBackend:
             if received.key is not None and received.reason is not RejectReason.EXPIRED:
                 self._used(received.key).failed += 1
             if refused is None or refused.cookie != self.config.key:
-                return received, (*self._trail.refused(received, message.client, now), *told)
+                return received, (*self._trail.refused(received, client, now), *told)
             # One cookie under two names for what is wrong with it: the reader's, if it knew the format.
             if refused.reason is OldRefusal.MALFORMED:
-                return received, self._trail.refused(received, message.client, now)
+                return received, self._trail.refused(received, client, now)
         return received, told
 
     def _opened(self, loaded: Loaded, now: float) -> Sequence[Event]:
@@ -370,8 +370,6 @@ class SessionBackend:
 
     def _save(self, message: Save) -> Saved | Unsaved:
         received, session = message.received, message.session
-        if type(received) is Loaded and (saved := self._save_again(message, received)) is not None:
-            return saved
         try:
             plan = self._look(message)
         except SerializationError as error:
@@ -409,14 +407,16 @@ class SessionBackend:
             self._used(loaded.key).rekeyed_from += 1
         return self._written(message, plan, record, sealed, key=key, loaded=loaded)
 
-    def _save_again(self, message: Save, loaded: Loaded) -> Saved | None:
+    def _save_again(self, message: Save) -> Saved | None:
         """Answer for a session that goes on as it came: one cookie under the active key, plain values, nothing to tell.
 
         Nearly all are; ``None`` for the others, which take the long way, with the same result (a test holds one against
         the other).
         """
+        value, session, loaded, _, _, failed, _ = message
+        if type(loaded) is not Loaded:
+            return None
         _, record, key, before, typed, _, names, stale, _, _, _ = loaded
-        value, session, _, _, _, failed, _ = message
         if (
             session.asked is not None
             or session.record is not record
@@ -437,7 +437,11 @@ class SessionBackend:
         now = self._clock()
         if payload == before or self._serializer.same(payload, before):
             # Whether it is time to write it all the same is a longer story, as it is under a key that was revoked.
-            return None if now - record.issued >= self._half_life else _new(Saved, ((), _NONE, payload, (), None, None))
+            return (
+                None
+                if now - record.issued >= self._half_life
+                else _new(Saved, ((), _NONE, payload, (), None, None, None, False))
+            )
         if key is not self._keyring.active(now):
             return None
         cookie = self._straight.seal(record, payload, key, now)
@@ -446,7 +450,7 @@ class SessionBackend:
         usage = self._usage.get(key.id) or self._used(key)
         usage.sealed += 1
         usage.last_sealed = now
-        return _new(Saved, ((cookie,), self._names, payload, (), key.kid, None))
+        return _new(Saved, ((cookie,), self._names, payload, (), key.kid, None, record.id, False))
 
     def _left_where_it_was(self, message: Save, plan: _Plan, came: Migrated) -> Saved | None:
         """Answer for a session of another library that is not written; ``None`` if it is."""
@@ -584,7 +588,8 @@ class SessionBackend:
             if isinstance(received, Migrated) and not message.session.destroyed:
                 built = (*built, *self._trail.migrated(received, record, key))
         touched = frozenset((*names, *over) if over else names)
-        return Saved(cookies, touched, plan.payload, tuple(built) if built else (), key.kid)
+        begun = message.session.record is None
+        return Saved(cookies, touched, plan.payload, tuple(built) if built else (), key.kid, None, record.id, begun)
 
     def _too_large(self, value: object, session: Session, error: SessionTooLargeError) -> Unsaved:
         largest: tuple[tuple[str, int], ...] = ()

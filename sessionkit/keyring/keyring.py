@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_POLICY", "Keyring", "Policy"]
 
+_ACTIVE = KeyState.ACTIVE
+"""Looked up once: an attribute of an enumeration is a search through its class."""
+
 _SEALING = frozenset({KeyState.ACTIVE, KeyState.STAGED})
 _RANK = {KeyState.REVOKED: 0, KeyState.RETIRED: 1, KeyState.ACTIVE: 2, KeyState.STAGED: 3}
 
@@ -151,7 +154,7 @@ class Keyring:
     def active(self, now: float) -> Key:
         """Return the key that seals at ``now`` (Unix seconds): the newest whose time has come."""
         for key in self._eligible:
-            if key.state is KeyState.ACTIVE or (key.activates is not None and key.activates <= now):
+            if key.state is _ACTIVE or (key.activates is not None and key.activates <= now):
                 break  # there is one: exactly one key of a ring is active
         return key
 

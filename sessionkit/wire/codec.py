@@ -394,4 +394,4 @@ class Codec:
 
 
 def _milliseconds(when: float) -> int:
-    return round(when * 1000) if when > 0 else 0
+    return int(when * 1000 + 0.5) if when > 0 else 0
