@@ -161,17 +161,14 @@ class SessionMiddleware:
             client = scope.get("client") if self._client_ref else None
             load = _new(Load, (fields, client[0] if client else None))
             try:
-                reply = self.service.answer_now(load)
-                if reply is None:
-                    reply = await self.service.ask(load)
-                if self.gate is not None and isinstance(reply, Loaded | Migrated):
-                    reply = await self.gate.admit(reply, load)
+                # At once where the actor is idle, which spares a coroutine.
+                reply = self.service.answer_now(load) if self.gate is None else None
+                received = reply or await self._receive(load)  # type: ignore[assignment]  # the reply to Load
             except (ActorError, RevocationUnavailable):
                 account = registry.accounts[self.key] = Account(self.service, ABSENT)
                 account.note(SessionOutcome.UNAVAILABLE)
                 await _unavailable(scope, send)
                 return
-            received = reply  # type: ignore[assignment]  # the reply to Load
         exchange = _Exchange(self, scope, send, received, registry)
         try:
             await self.app(scope, receive, exchange.send)
@@ -225,6 +222,18 @@ class SessionMiddleware:
         if self.gate is None:
             raise ConfigurationError("revocation", "is not configured", "Name a list: revocation: {redis: …}.")
         await self.gate.revoke_subject(subject)
+
+    async def _receive(self, load: Load) -> Received:
+        """Have the session loaded by the actor when it comes to it, and the list of revocations asked if there is one.
+
+        Raises:
+            ActorError: if the actor does not answer.
+            RevocationUnavailable: if the list does not, and that is to count.
+        """
+        reply = await self.service.ask(load)
+        if self.gate is not None and isinstance(reply, Loaded | Migrated):
+            return await self.gate.admit(reply, load)
+        return reply  # type: ignore[return-value]  # the reply to Load
 
     def _may_hold_ours(self, fields: Sequence[bytes]) -> bool:
         """Tell whether one of our names occurs: a test of substrings, before anything is parsed."""
@@ -434,7 +443,7 @@ class _Exchange:
             middleware.service.log.emit(told)
 
     def _add_cookies(self, headers: list[tuple[bytes, bytes]], saved: Saved, found: Survey) -> tuple[Event, ...]:
-        """Add cookies to headers, and make the application's go together with them; return what is to be told of that."""
+        """Add cookies to headers, and make the application's go together with them; return what is to be told."""
         middleware = self._middleware
         told: tuple[Event, ...] = ()
         if found is not ORDINARY:
@@ -638,12 +647,11 @@ def session_of(received: Received, clock: Callable[[], float]) -> Session:
         received: the reply to ``Load``.
         clock: returns Unix seconds.
     """
-    kind = type(received)
-    if kind is Loaded:
+    if isinstance(received, Loaded):
         return Session(received.data, record=received.record, info=partial(_info, received), clock=clock)
-    if kind is Migrated:
+    if isinstance(received, Migrated):
         return Session(received.data, clock=clock)
-    if kind is Rejected:
+    if isinstance(received, Rejected):
         return Session(info=partial(_info, received), clock=clock)
     return Session(clock=clock)  # Absent
 
@@ -669,7 +677,7 @@ def _is_foreign(value: object) -> bool:
 
 def _untidy(received: Received) -> bool:
     """Tell whether there may be cookies to clear although nobody touched the session."""
-    if type(received) is Loaded:
+    if isinstance(received, Loaded):
         return bool(received.stale)
     if isinstance(received, Migrated):
         return True  # it is to become ours

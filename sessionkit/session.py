@@ -112,8 +112,8 @@ class Session(dict[str, Any]):
     Attributes:
         accessed: it was read or written.
         modified: it was written.
-        asked: what else the application asked of it, ``None`` for nothing; for this package, which reads it once in place
-            of the properties below.
+        asked: what else the application asked of it, ``None`` for nothing; for this package, which looks once here in
+            place of at each property below.
         record: as given; ``None`` after ``destroy``.
     """
 

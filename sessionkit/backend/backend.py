@@ -407,7 +407,9 @@ class SessionBackend:
             self._used(loaded.key).rekeyed_from += 1
         return self._written(message, plan, record, sealed, key=key, loaded=loaded)
 
-    def _save_again(self, message: Save) -> Saved | None:
+    def _save_again(  # noqa: PLR0911 - giving up is most of it
+        self, message: Save
+    ) -> Saved | None:
         """Answer for a session that goes on as it came: one cookie under the active key, plain values, nothing to tell.
 
         Nearly all are; ``None`` for the others, which take the long way, with the same result (a test holds one against

@@ -6,8 +6,8 @@ handed on.
 
 Rules of this file:
 
-* Nothing is decided here that ``codec`` decides otherwise. Whatever is out of the ordinary is answered with ``None``, and
-  ``codec`` has it from the beginning. The tests hold one against the other.
+* Nothing is decided here that ``codec`` decides otherwise. Whatever is out of the ordinary is answered with ``None``,
+  and ``codec`` has it from the beginning. The tests hold one against the other.
 * Nothing is refused here: a refusal has a reason to tell, which is out of the ordinary.
 """
 
@@ -77,11 +77,13 @@ class Straight:
         self._skew = codec.skew
         self._writer = codec.writer
 
-    def open(self, field: bytes, now: float) -> Loaded | None:
+    def open(  # noqa: PLR0911 - giving up is what it is for
+        self, field: bytes, now: float
+    ) -> Loaded | None:
         """Return the session in the one Cookie field of a request; ``None`` if ``codec`` is to look at it.
 
-        Ordinary is: our name occurs in it once, as browsers spell it; a token under a key that opens; a session of plain
-        values, in time and not ended.
+        Ordinary is: our name occurs in it once, as browsers spell it; a token under a key that opens; a session of
+        plain values, in time and not ended.
 
         Args:
             field: the field's value.

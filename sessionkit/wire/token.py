@@ -97,8 +97,8 @@ class TokenCipher:
 
     Attributes:
         beginnings: the two characters that tokens of the known versions begin with.
-        opened_by: of each version and kid, as a token begins, the key, what opens (``None`` if it is revoked) and the AAD.
-        sealed_by: of each key's id, what a token begins with, what seals and the AAD.
+        opened_by: key, what opens (``None`` if it is revoked) and AAD, by what a token begins with: version and kid.
+        sealed_by: what a token begins with, what seals and AAD, by the key's id.
 
     Raises:
         KeyringError: if the ring asks for a format that this release does not write.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionkit.config import MAX_AGE_LIMIT, MAX_CHUNKS_LIMIT, SessionConfig
@@ -38,29 +38,6 @@ def seen(*fields: bytes, name: str = "session") -> tuple[tuple[str, ...], tuple[
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-
-
-_PIECES = st.sampled_from(
-    [b"session", b"session-0", b"xsession", b"other", b"=", b"; ", b";", b" ", b'"', b"null", b"AQID" * 9, b"\t", b"A"]
-)
-
-
-@given(st.lists(_PIECES, max_size=9).map(b"".join))
-@example(b"session=" + b"AQID" * 9)
-@example(b"a=b; session=" + b"AQID" * 9 + b"; c=d")
-@example(b"session=" + b"A" * (MAX_COOKIE + 1))
-def test_the_short_way_to_a_lone_cookie_is_the_long_one(field: bytes) -> None:
-    """Where one cookie is found without a parse, the parse finds the same and nothing else of ours."""
-    value = CookieReader("session", CHUNKS).only(field)
-    if value is not None:
-        assert read(field) == CookieJarView(("session",), (value,), {}, 0, len(field))
-
-
-def test_the_short_way_is_taken() -> None:
-    """What browsers send of a session of one cookie needs no parse."""
-    token = b"AQID" * 9
-    for field in (b"session=" + token, b"a=b; session=" + token, b"session=" + token + b"; c=d"):
-        assert CookieReader("session", CHUNKS).only(field) == token
 
 
 @pytest.mark.parametrize(
