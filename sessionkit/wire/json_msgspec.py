@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec import MsgspecError
 from msgspec.json import Decoder, Encoder
 
 from sessionkit.wire.json_pydantic import Json
@@ -37,8 +38,8 @@ def read(payload: bytes) -> Any:
             return read_by_pydantic(payload)
     try:
         return _decode(payload)
-    except (ValueError, RecursionError):  # the latter at the end of the caller's stack, of which the other takes none
-        pass
+    except (MsgspecError, ValueError, RecursionError):
+        pass  # The last of them at the end of the caller's stack, of which pydantic_core takes none.
     return read_by_pydantic(payload)  # not above, so that no context holds a part of the payload
 
 

@@ -18,7 +18,7 @@ class Json(NamedTuple):
     Attributes:
         name: of the library that does the work.
         write: returns compact JSON in UTF-8. The value is made of exactly JSON's types, its numbers are finite and its
-            keys text. Raises ``TypeError``, ``ValueError`` or ``RuntimeError`` where it cannot.
+            keys text. Raises whatever it likes where it cannot, as with a lone surrogate.
         read: returns what a text stands for; of equal keys the last counts. Raises ``ValueError`` where it is not JSON.
     """
 

@@ -128,8 +128,8 @@ class Serializer:
                 payload = write(data)
                 if not _may_hold_a_huge_integer(payload):
                     return payload, False
-        except (TypeError, ValueError, RuntimeError):
-            pass  # A lone surrogate, a thread that writes meanwhile, no stack left: the walk copes, or finds where.
+        except Exception:  # noqa: BLE001, S110 - a lone surrogate, a thread that writes meanwhile, no stack left, and
+            pass  # whatever a library says to that: the walk copes, or finds where.
         walk = _Walk(self._encoders)
         try:
             encoded = walk.root(data)

@@ -196,7 +196,7 @@ def test_msgspec_is_used_where_it_is_installed() -> None:
 
 def test_without_msgspec_pydantic_core_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the extra is not installed, nothing is missing."""
-    monkeypatch.setitem(sys.modules, "msgspec.json", None)
+    monkeypatch.setitem(sys.modules, "msgspec", None)
     monkeypatch.delitem(sys.modules, "sessionkit.wire.json_msgspec")
     assert jsontext.fastest() is PYDANTIC
 

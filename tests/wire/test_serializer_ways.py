@@ -17,6 +17,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -217,7 +218,7 @@ def test_large_sessions_are_stored_as_by_definition() -> None:
         held_against_the_definition({"rows": rows})
 
 
-@pytest.mark.parametrize("error", [TypeError, ValueError, RecursionError, RuntimeError])
+@pytest.mark.parametrize("error", [TypeError, ValueError, RecursionError, RuntimeError, msgspec.EncodeError])
 def test_where_writing_fails_the_walk_decides(error: type[Exception]) -> None:
     """A writer that fails, as where a thread writes to the session meanwhile, costs no session."""
 
