@@ -47,9 +47,9 @@ def agreed(sizes: Sequence[float]) -> bool:
     """Tell whether all libraries write these floats alike.
 
     Args:
-        sizes: finite, at least one, without sign.
+        sizes: without sign. Those that are not finite nobody writes.
     """
-    return max(sizes) < _LARGEST and min(filter(None, sizes), default=1.0) >= _SMALLEST
+    return all(map(_LARGEST.__gt__, sizes)) and all(map(_SMALLEST.__le__, filter(None, sizes)))
 
 
 FASTEST = fastest()

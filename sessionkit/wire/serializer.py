@@ -222,9 +222,9 @@ def _plain_writer(data: dict[Any, Any], write: _Write) -> _Write | None:
             return None
         if float in kinds:
             sizes = [abs(value) for value in values if type(value) is float]
-            if not all(map(isfinite, sizes)):
-                return None
-            if write is not PYDANTIC.write and not jsontext.agreed(sizes):
+            if not jsontext.agreed(sizes):
+                if not all(map(isfinite, sizes)):
+                    return None
                 write = PYDANTIC.write
         containers = [value.copy() if _COPIED else value for value in values if type(value) in _NESTED]
     return None

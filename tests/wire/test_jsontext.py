@@ -72,13 +72,15 @@ def test_floats_that_are_agreed_on_are_written_alike() -> None:
     assert MSGSPEC.write(alike) == PYDANTIC.write(alike)
 
 
-@pytest.mark.parametrize("sizes", [[1e15], [1.0, 1e16], [9.9e-5], [0.0, 5e-324], [1e308, 1.0]])
+@pytest.mark.parametrize(
+    "sizes", [[1e15], [1.0, 1e16], [9.9e-5], [0.0, 5e-324], [1e308, 1.0], [1.0, math.nan], [math.nan, 1.0], [math.inf]]
+)
 def test_floats_of_other_sizes_are_not_agreed_on(sizes: list[float]) -> None:
-    """Floats that have, or might have, an exponent are told, also among others."""
+    """Floats that have, or might have, an exponent are told, also among others, and those that are not finite."""
     assert not agreed(sizes)
 
 
-@pytest.mark.parametrize("sizes", [[0.0], [0.0, 1.0], [1e-4, 9e14]])
+@pytest.mark.parametrize("sizes", [[], [0.0], [0.0, 1.0], [1e-4, 9e14]])
 def test_floats_of_common_sizes_are_agreed_on(sizes: list[float]) -> None:
     """Zero has no exponent either."""
     assert agreed(sizes)
