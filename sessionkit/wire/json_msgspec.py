@@ -6,8 +6,9 @@ beyond 64 bits: it reads them as floats, without a word.
 
 Rules of this file:
 
-* What is refused is the same as without the extra. Whatever msgspec does not read, pydantic_core is asked about;
-  whatever msgspec alone would read, which is many levels of brackets, pydantic_core reads, or not, in the first place.
+* What is refused is the same as without the extra. Whatever msgspec does not write or read, pydantic_core is asked
+  about: it takes no stack, of which the caller may have left little. Whatever msgspec alone would read, which is many
+  levels of brackets, pydantic_core reads, or not, in the first place.
 """
 
 from __future__ import annotations
@@ -17,15 +18,24 @@ from typing import Any, Final
 from msgspec import MsgspecError
 from msgspec.json import Decoder, Encoder
 
-from sessionkit.wire.json_pydantic import Json
-from sessionkit.wire.json_pydantic import read as read_by_pydantic
+from sessionkit.wire.json_pydantic import PYDANTIC, Json
 
-__all__ = ["MSGSPEC", "read"]
+__all__ = ["MSGSPEC", "read", "write"]
 
+_encode = Encoder().encode
 _decode = Decoder().decode
 
 _LEVELS: Final = 200
 """Of brackets, which pydantic_core reads for certain."""
+
+
+def write(value: Any) -> bytes:
+    """Return compact JSON."""
+    try:
+        return _encode(value)
+    except (MsgspecError, TypeError, ValueError, RecursionError):
+        pass
+    return PYDANTIC.write(value)
 
 
 def read(payload: bytes) -> Any:
@@ -35,12 +45,12 @@ def read(payload: bytes) -> Any:
     if len(payload) > 2 * _LEVELS:
         rest = payload.replace(b"{", b"", _LEVELS + 1).replace(b"[", b"", _LEVELS + 1)
         if len(payload) - len(rest) > _LEVELS:
-            return read_by_pydantic(payload)
+            return PYDANTIC.read(payload)
     try:
         return _decode(payload)
     except (MsgspecError, ValueError, RecursionError):
-        pass  # The last of them at the end of the caller's stack, of which pydantic_core takes none.
-    return read_by_pydantic(payload)  # not above, so that no context holds a part of the payload
+        pass
+    return PYDANTIC.read(payload)  # not above, so that no context holds a part of the payload
 
 
-MSGSPEC = Json("msgspec", Encoder().encode, read)
+MSGSPEC = Json("msgspec", write, read)

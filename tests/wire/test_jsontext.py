@@ -176,16 +176,27 @@ def test_many_brackets_side_by_side_are_read() -> None:
 
 
 def test_no_stack_left_is_no_reason_to_refuse() -> None:
-    """At the end of the caller's stack a session is read as anywhere else."""
-    payload = b"[" * 100 + b"]" * 100
+    """Near the end of the caller's stack a session is written and read as anywhere else."""
+    payload = b"[" * 120 + b"]" * 120
 
-    def at_the_end(depth: int) -> Any:
-        try:
-            return at_the_end(depth + 1)
-        except RecursionError:
-            return MSGSPEC.read(payload)
+    def near_the_end(frames: int) -> tuple[bytes, Any]:
+        if frames:
+            return near_the_end(frames - 1)
+        value = MSGSPEC.read(payload)
+        return MSGSPEC.write(value), value
 
-    assert at_the_end(0) == PYDANTIC.read(payload)
+    room = 1
+    while _has_room(room):
+        room += 1
+    assert near_the_end(room - 20) == (payload, PYDANTIC.read(payload))
+
+
+def _has_room(frames: int) -> bool:
+    """Tell whether so many calls fit onto the stack."""
+    try:
+        return frames == 0 or _has_room(frames - 1)
+    except RecursionError:
+        return False
 
 
 # --- the choice -------------------------------------------------------------------------------------------------------
