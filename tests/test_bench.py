@@ -118,6 +118,8 @@ def test_every_group_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     section = published.text(told)
     assert "| **sessionkit** |" in section
     assert "| Starlette | " in section
+    assert "sessionkit with JSON by msgspec and base64 by pybase64" in section
+    assert " ".join(printed.split()).count("sessionkit with JSON by msgspec and base64 by pybase64") == len(GROUPS)
     assert (
         f"Goals met: {sum(figure['met'] is True for by in told['groups']['goals'].values() for figure in by)}"
         in section
