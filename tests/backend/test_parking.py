@@ -177,6 +177,21 @@ async def test_a_task_cancelled_before_it_parks_does_not_sleep() -> None:
 
 
 @ASYNCIO
+async def test_a_coroutine_that_is_closed_abandons_its_question() -> None:
+    """Also who asks by a coroutine driven by hand, and gives up, leaves nothing behind that would be handled."""
+    actor = ScriptedActor(in_place=False)
+    actor.hold()
+    async with running(actor):
+        await anyio.wait_all_tasks_blocked()
+        asking = actor.ask(Say("given up"))
+        asking.send(None)
+        asking.close()
+        actor.release()
+        assert await actor.ask(Say("next")) == "next old"
+    assert (actor.stats().skipped, actor.stats().handled) == (1, 1)
+
+
+@ASYNCIO
 async def test_a_task_in_pure_python_waits_as_well() -> None:
     """Not only the Task written in C knows how to wait for an envelope."""
     asked = envelope()
