@@ -177,6 +177,18 @@ async def test_a_task_cancelled_before_it_parks_does_not_sleep() -> None:
 
 
 @ASYNCIO
+async def test_a_cancellation_behind_the_answer_is_not_swallowed() -> None:
+    """Whoever is cancelled before it has seen its answer is cancelled, as with a Future that is done."""
+    asked = envelope()
+    task = asyncio.ensure_future(_native(asked))
+    await asyncio.sleep(0)
+    asked.answer("too early")
+    assert task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@ASYNCIO
 async def test_a_coroutine_that_is_closed_abandons_its_question() -> None:
     """Also who asks by a coroutine driven by hand, and gives up, leaves nothing behind that would be handled."""
     actor = ScriptedActor(in_place=False)
