@@ -27,6 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "backend.lifecycle",
             "backend.mailbox",
             "backend.parking",
+            "backend.parking_trio",
             "exclude",
             "headers",
             "session",
@@ -49,7 +50,9 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 """From the bottom up. A name stands for its module or package; the longest name that fits decides."""
 
-GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox", "backend.parking"})
+GENERIC = frozenset(
+    {"backend.actor", "backend.lifecycle", "backend.mailbox", "backend.parking", "backend.parking_trio"}
+)
 """The actor knows nothing of sessions: these may import one another, the exceptions and anyio."""
 
 FOREIGN: dict[str, frozenset[str]] = {
@@ -57,7 +60,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "audit.reading": frozenset({"pydantic_core"}),
     "backend.actor": frozenset({"anyio"}),
     "backend.mailbox": frozenset({"anyio"}),
-    "backend.parking": frozenset({"trio"}),
+    "backend.parking_trio": frozenset({"outcome", "trio"}),
     "backend.service": frozenset({"anyio"}),
     "cli": frozenset({"filelock", "rich", "typer"}),
     "config": frozenset({"pydantic"}),
@@ -96,7 +99,15 @@ CORE = ("wire", "keyring", "migrate", "backend", "session", "config", "exception
 """Packages and modules that are synchronous and pure."""
 
 SHELL = frozenset(
-    {"audit.log", "backend.actor", "backend.mailbox", "backend.parking", "backend.service", "keyring.reloader"}
+    {
+        "audit.log",
+        "backend.actor",
+        "backend.mailbox",
+        "backend.parking",
+        "backend.parking_trio",
+        "backend.service",
+        "keyring.reloader",
+    }
 )
 """Modules within the core's packages that are not core."""
 

@@ -205,6 +205,12 @@ def test_the_hot_paths_execute_what_was_accepted() -> None:
     assert instructions.problems(instructions.counted(), instructions.accepted()) == []
 
 
+@pytest.mark.unmeasured
+async def test_a_question_that_waits_weighs_what_was_promised() -> None:
+    """A ten-thousandth of 3 MiB at most, its message and its coroutine included; no clock is involved."""
+    assert await memory.queued_asks(3000) / 3000 <= 3 * memory.MIB / 10_000
+
+
 def counts(number: float, calls: float = 100) -> dict[str, Any]:
     """Return the counts of one path."""
     return {"read": {"instructions": number, "calls": calls, "most": {"codec.load": 60}}}
