@@ -90,12 +90,12 @@ def system_clock() -> float:
 
 def cookie_fields(scope: Mapping[str, Any]) -> tuple[bytes, ...]:
     """Return the values of all Cookie header fields of a connection."""
-    fields: tuple[bytes, ...] = ()
+    fields: list[bytes] = []  # no tuple that grows: it would be copied for each of the fields a client can think of
     for name, value in scope.get("headers") or ():
         # By length first: most names fail here, and nearly all others are spelled as ASGI has them.
         if len(name) == _COOKIE_LENGTH and (name == b"cookie" or name.lower() == b"cookie"):
-            fields += (value,)
-    return fields
+            fields.append(value)
+    return tuple(fields)
 
 
 class _Usage:
