@@ -219,7 +219,7 @@ class Session(dict[str, Any]):
     @remember.setter
     def remember(self, remember: bool) -> None:
         self.mark_modified()
-        self._ask().remember = remember
+        self._ask().remember = bool(remember)  # of a form, say: ``None`` is a box that was not ticked
 
     def regenerate(self, *, authenticated: bool = False, reason: str = "privilege_change") -> None:
         """Give the session a new id and keep its data; call it on login and on every change of privilege.
