@@ -252,9 +252,11 @@ class CookieWriter:
         return b"%b%b%b" % (self._prefix, value, suffix)
 
     def _rendered_suffix(self, max_age: int | None) -> bytes:
-        if self._rendered[0] != max_age:
-            self._rendered = max_age, self._suffix(max_age).encode("ascii")
-        return self._rendered[1]
+        rendered = self._rendered
+        if rendered[0] != max_age:
+            # By a name of our own: another thread may render another one before we have read this one back.
+            rendered = self._rendered = max_age, self._suffix(max_age).encode("ascii")
+        return rendered[1]
 
     def clear(self, names: Iterable[str]) -> list[bytes]:
         """Return one ``Set-Cookie`` value for each of ``names`` that makes the browser drop it."""

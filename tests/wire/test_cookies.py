@@ -405,6 +405,28 @@ def test_prefixes_stay(prefix: str) -> None:
         assert "domain" not in attributes(field)
 
 
+class Overtaken(CookieWriter):
+    """Stands for a writer that another thread uses at every turn, each time with another Max-Age."""
+
+    __slots__ = ("kept",)
+    kept: tuple[int | None, bytes]
+
+    @property  # type: ignore[misc]  # in place of the slot
+    def _rendered(self) -> tuple[int | None, bytes]:
+        return self.kept
+
+    @_rendered.setter
+    def _rendered(self, rendered: tuple[int | None, bytes]) -> None:  # noqa: ARG002 - overtaken at once
+        self.kept = 99, b"; Max-Age=99"
+
+
+@pytest.mark.parametrize("values", [[b"A"], [b"A", b"B"]])
+def test_threads_do_not_mix_up_their_ages(values: list[bytes]) -> None:
+    """What another thread renders meanwhile does not get into a cookie: each has the Max-Age it was asked for."""
+    for cookie in Overtaken(SessionConfig()).set(values, 7):
+        assert b"; Max-Age=7;" in cookie
+
+
 def test_no_value_is_left_out() -> None:
     """More values than there are names for are an error, not a session that lacks its end."""
     with pytest.raises(ValueError, match="zip"):
