@@ -411,7 +411,7 @@ class Overtaken(CookieWriter):
     __slots__ = ("kept",)
     kept: tuple[int | None, bytes]
 
-    @property  # type: ignore[misc]  # in place of the slot
+    @property
     def _rendered(self) -> tuple[int | None, bytes]:
         return self.kept
 
