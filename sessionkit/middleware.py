@@ -20,6 +20,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from sessionkit import health
+from sessionkit.asgi import marked
 from sessionkit.audit import events
 from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
 from sessionkit.backend.messages import (
@@ -350,6 +351,7 @@ class _Exchange:
 
     # --- on the way out -----------------------------------------------------------------------------------------------
 
+    @marked
     def send(self, message: ASGIMessage) -> Awaitable[None]:
         """Pass a message of the application on, with cookies where they belong.
 
