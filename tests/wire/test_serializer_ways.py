@@ -229,6 +229,15 @@ def test_where_writing_fails_the_walk_decides(error: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_what_holds_itself_many_times_ends(way: Any) -> None:
+    """A list that is inside itself ten times, which has ten times as many values in each level, is refused at once."""
+    many: list[Any] = []
+    many.extend([many] * 10)
+    with pytest.raises(SerializationError, match="contains itself"):
+        Serializer(text=way).dump({"x": many})
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_what_one_way_stores_is_no_change_to_the_other(way: Any) -> None:
     """A node with the extra and one without it do not take each other's sessions for changed."""
     for value in VALUES.values():
