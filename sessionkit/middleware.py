@@ -159,8 +159,7 @@ class SessionMiddleware:
         if fields and (
             fields[0].find(self._name) >= 0 or ((self._migrates or len(fields) > 1) and self._may_hold_ours(fields))
         ):
-            client = scope.get("client") if self._client_ref else None
-            load = _new(Load, (fields, client[0] if client else None))
+            load = _new(Load, (fields, _address(scope) if self._client_ref else None))
             try:
                 # At once where the actor is idle, which spares a coroutine.
                 reply = self.service.answer_now(load) if self.gate is None else None
@@ -177,7 +176,8 @@ class SessionMiddleware:
             exchange.unanswered("exception")
             raise
         else:
-            exchange.unanswered("no_response")
+            if not exchange.decided:
+                exchange.unanswered("no_response")
         finally:
             exchange.finish()
             if self.gate is not None:
@@ -300,7 +300,9 @@ class _Exchange:
     No slots: what nearly no connection sets stands here once, instead of being set for each.
     """
 
-    _decided = False
+    decided = False
+    """Its cookies are: what is written from now on comes too late."""
+
     _closed: str | None = None
     _outer: object = _MISSING
     _others = False
@@ -331,7 +333,7 @@ class _Exchange:
 
     def unanswered(self, reason: str) -> None:
         """Tell what is lost where the application is through and cookies were never decided."""
-        if not self._decided and self._changed():
+        if not self.decided and self._changed():
             self._lost(reason)
 
     def finish(self) -> None:
@@ -357,7 +359,7 @@ class _Exchange:
 
         No coroutine itself: most messages need none, and one costs as much as the rest of what is done here.
         """
-        if self._decided:
+        if self.decided:
             return self._send(message)
         kind = message["type"]
         if kind in _FINAL:
@@ -372,14 +374,14 @@ class _Exchange:
             ):
                 return self._respond(message, "http")
             # Nothing to send, and nothing but that to tell of what is written from now on.
-            self._decided = True
+            self.decided = True
             if not self._middleware.opted_out(scope):
                 self._close(session, "response_started")
             return self._send(message)
         if kind == "websocket.accept":
             return self._accept(message)
         if kind == "websocket.close":
-            self._decided = True
+            self.decided = True
             if self._changed():
                 self._lost("handshake_refused")
         return self._send(message)
@@ -388,7 +390,7 @@ class _Exchange:
         if self._middleware.config.websocket_persistence == "accept":
             await self._respond(message, "websocket")
             return
-        self._decided = True
+        self.decided = True
         if self._changed():
             self._lost("websocket")
         self._session.accessed = False
@@ -396,7 +398,7 @@ class _Exchange:
 
     async def _respond(self, message: ASGIMessage, scope_type: str) -> None:
         """Send the message in which cookies can be set, with those of the session if the response has to do with it."""
-        self._decided = True
+        self.decided = True
         middleware, session, received = self._middleware, self._session, self._received
         if middleware.opted_out(self._scope):  # a router resolved the route meanwhile
             await self._send(message)
@@ -477,7 +479,7 @@ class _Exchange:
         """Let the next response of this connection carry the end of a session whose successor could not be stored."""
         dict.clear(self._session)
         self._registry[self._middleware.key] = self._scope["session"] = self._session
-        self._decided = False
+        self.decided = False
 
     def _save_now(self, request: Save) -> Saved | None:
         """Have the session saved by an actor that is idle; ``None`` if it is to be asked.
@@ -656,6 +658,11 @@ def session_of(received: Received, clock: Callable[[], float]) -> Session:
     if isinstance(received, Rejected):
         return Session(info=partial(_info, received), clock=clock)
     return Session(clock=clock)  # Absent
+
+
+def _address(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def _info(received: Loaded | Rejected) -> SessionInfo:

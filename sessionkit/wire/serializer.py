@@ -61,7 +61,8 @@ _MOST_VALUES: Final = 100_000
 more."""
 
 _COPIED: Final = sys.version_info >= (3, 13)
-"""From 3.13 on the collector is not told the values of an object's own dict (``vars``), but those of a copy."""
+"""From 3.13 on the collector is not told the values of an object's own dict (``vars``), whose number would make up for
+that of odd keys elsewhere; of a copy it is."""
 
 _HUGE: Final = 4000
 _SAMPLE: Final = 500

@@ -58,8 +58,18 @@ class Items(list[Any]):
 class Owner:
     """An object whose own dict may be stored."""
 
-    def __init__(self, **values: Any) -> None:
-        self.__dict__.update(values)
+
+OWNERS: list[Owner] = []
+"""Kept: the dict of an object that is gone is like any other."""
+
+
+def own(**values: Any) -> dict[str, Any]:
+    """Return the own dict of an object that lives on."""
+    owner = Owner()
+    for name, value in values.items():
+        setattr(owner, name, value)
+    OWNERS.append(owner)
+    return vars(owner)
 
 
 def dumped(one: Serializer, value: Any) -> tuple[object, object]:
@@ -166,16 +176,16 @@ VALUES: dict[str, Any] = {
     "other keys": {None: 1, True: 2, 1.5: 3},
     "a key that is gone": emptied(3),
     "many keys that are gone": emptied(40),
-    "an object's own dict": vars(Owner(a=1, b=[2])),
-    "of which one is empty": [vars(Owner()), vars(Owner(a=1))],
-    "an object's and a dict of integers": [vars(Owner(a=1)), {1: 2}],
-    "an object's and a dict of an enum": [vars(Owner(admin=datetime(2026, 1, 1, tzinfo=UTC))), {Role.ADMIN: 1}],
-    "an object's of tuples and a dict of integers": [{"a": vars(Owner(a=(), b=1))}, {"a": {1: 2, 2: 3}}],
+    "an object's own dict": own(a=1, b=[2]),
+    "of which one is empty": [own(), own(a=1)],
+    "an object's and a dict of integers": [own(a=1), {1: 2}],
+    "an object's and a dict of an enum": [own(admin=datetime(2026, 1, 1, tzinfo=UTC)), {Role.ADMIN: 1}],
+    "an object's of tuples and a dict of integers": [{"a": own(a=(), b=1)}, {"a": {1: 2, 2: 3}}],
     "one list in many places": [SHARED, SHARED, {"a": SHARED}],
     "look-alikes": [{"$set": [1]}, {"$": {}}],
     "look-alikes beside a key that is gone": [{"$set": [1]}, emptied(3)],
     "look-alikes in dicts with a past": [{"$set": emptied(40)}, emptied(40)],
-    "look-alikes in an object's own dict": [{"$set": vars(Owner(a=1))}, vars(Owner(a={"$": 1}))],
+    "look-alikes in an object's own dict": [{"$set": own(a=1)}, own(a={"$": 1})],
     "as deep as may be": around(MAX_DEPTH - 2),
     "deep": around(MAX_DEPTH - 1),
     "too deep": around(MAX_DEPTH),
@@ -226,6 +236,15 @@ def test_where_writing_fails_the_walk_decides(error: type[Exception]) -> None:
         raise error
 
     assert Serializer(text=PYDANTIC._replace(write=fails)).dump({"a": [1]}) == (b'{"a":[1]}', False)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_holds_itself_many_times_ends(way: Any) -> None:
+    """A list that is inside itself ten times, which has ten times as many values in each level, is refused at once."""
+    many: list[Any] = []
+    many.extend([many] * 10)
+    with pytest.raises(SerializationError, match="contains itself"):
+        Serializer(text=way).dump({"x": many})
 
 
 @pytest.mark.parametrize("way", WAYS)
