@@ -16,6 +16,7 @@ from sessionkit.audit.log import AuditLog
 from sessionkit.exceptions import SessionKitError
 from sessionkit.keyring.key import Key
 from sessionkit.wire.serializer import Serializer
+from sessionkit.wire.straight import Straight
 from sessionkit.wire.token import TokenCipher
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Watch(logging.Handler):
         """Begin to collect."""
         from_secret, seal, dump = Key.from_secret.__func__, TokenCipher.seal, Serializer.dump  # type: ignore[attr-defined]  # a classmethod's own function
         write, raising, root_key = AuditLog._write, SessionKitError.__init__, chain.root_key
+        straight = Straight.seal
 
         def watched_from_secret(cls: type[Key], /, secret: Any, **options: Any) -> Key:
             if isinstance(secret, bytes) and len(secret) >= SHORTEST:
@@ -73,6 +75,13 @@ class Watch(logging.Handler):
             token = seal(cipher, *args, **options)
             self.hide(token, token[-64:])
             return token
+
+        def watched_straight(sealing: Straight, *args: Any) -> bytes | None:
+            cookie = straight(sealing, *args)
+            if cookie is not None:
+                token = cookie.partition(b"=")[2].partition(b";")[0]
+                self.hide(token, token[-64:])
+            return cookie
 
         def watched_dump(serializer: Serializer, value: object) -> tuple[bytes, bool]:
             payload, typed = dump(serializer, value)
@@ -91,6 +100,7 @@ class Watch(logging.Handler):
         monkeypatch.setattr(chain, "root_key", watched_root_key)
         monkeypatch.setattr(Key, "from_secret", classmethod(watched_from_secret))
         monkeypatch.setattr(TokenCipher, "seal", watched_seal)
+        monkeypatch.setattr(Straight, "seal", watched_straight)
         monkeypatch.setattr(Serializer, "dump", watched_dump)
         monkeypatch.setattr(AuditLog, "_write", watched_write)
         monkeypatch.setattr(SessionKitError, "__init__", watched_raising)
