@@ -58,7 +58,6 @@ class Watch(logging.Handler):
         """Begin to collect."""
         from_secret, seal, dump = Key.from_secret.__func__, TokenCipher.seal, Serializer.dump  # type: ignore[attr-defined]  # a classmethod's own function
         write, raising, root_key = AuditLog._write, SessionKitError.__init__, chain.root_key
-        straight = Straight.seal
 
         def watched_from_secret(cls: type[Key], /, secret: Any, **options: Any) -> Key:
             if isinstance(secret, bytes) and len(secret) >= SHORTEST:
@@ -75,13 +74,6 @@ class Watch(logging.Handler):
             token = seal(cipher, *args, **options)
             self.hide(token, token[-64:])
             return token
-
-        def watched_straight(sealing: Straight, *args: Any) -> bytes | None:
-            cookie = straight(sealing, *args)
-            if cookie is not None:
-                token = cookie.partition(b"=")[2].partition(b";")[0]
-                self.hide(token, token[-64:])
-            return cookie
 
         def watched_dump(serializer: Serializer, value: object) -> tuple[bytes, bool]:
             payload, typed = dump(serializer, value)
@@ -100,11 +92,24 @@ class Watch(logging.Handler):
         monkeypatch.setattr(chain, "root_key", watched_root_key)
         monkeypatch.setattr(Key, "from_secret", classmethod(watched_from_secret))
         monkeypatch.setattr(TokenCipher, "seal", watched_seal)
-        monkeypatch.setattr(Straight, "seal", watched_straight)
+        self._watch_straight(monkeypatch)
         monkeypatch.setattr(Serializer, "dump", watched_dump)
         monkeypatch.setattr(AuditLog, "_write", watched_write)
         monkeypatch.setattr(SessionKitError, "__init__", watched_raising)
         logging.getLogger().addHandler(self)
+
+    def _watch_straight(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Collect the tokens of ordinary requests, which are sealed past the cipher."""
+        seal = Straight.seal
+
+        def watched_seal(straight: Straight, *args: Any) -> bytes | None:
+            cookie = seal(straight, *args)
+            if cookie is not None:
+                token = cookie.partition(b"=")[2].partition(b";")[0]
+                self.hide(token, token[-64:])
+            return cookie
+
+        monkeypatch.setattr(Straight, "seal", watched_seal)
 
     def found(self) -> list[str]:
         """Return what was said that must not be said."""
