@@ -37,13 +37,25 @@ if TYPE_CHECKING:
     from sessionkit.keyring.keyring import Keyring
     from sessionkit.wire.cookies import CookieJarView
 
-__all__ = ["ABSENT", "HEADER", "Absent", "Codec", "Loaded", "Received", "Rejected", "Sealed"]
+__all__ = [
+    "ABSENT",
+    "HEADER",
+    "KNOWN_FLAGS",
+    "REMEMBER",
+    "TYPED",
+    "Absent",
+    "Codec",
+    "Loaded",
+    "Received",
+    "Rejected",
+    "Sealed",
+]
 
 HEADER = Struct(">B16sQQQ")
 
-_TYPED = 1
-_REMEMBER = 2
-_KNOWN_FLAGS = _TYPED | _REMEMBER
+TYPED = 1
+REMEMBER = 2
+KNOWN_FLAGS = TYPED | REMEMBER
 
 _SMALLEST = (OVERHEAD + HEADER.size) * 4 // 3
 """Characters of the shortest token: overhead, header and an empty payload; no suite has less."""
@@ -287,9 +299,9 @@ class Codec:
         if len(plain) < HEADER.size:
             return _Refused(RejectReason.BAD_PAYLOAD, parts, key)
         flags, session_id, created, authenticated, issued = HEADER.unpack_from(plain)
-        if flags & ~_KNOWN_FLAGS:
+        if flags & ~KNOWN_FLAGS:
             return _Refused(RejectReason.UNSUPPORTED_VERSION, parts, key)
-        record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, flags & _REMEMBER != 0)
+        record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, flags & REMEMBER != 0)
         latest = now + self.skew
         # Cookies hold whole milliseconds, rounded: half of one ahead of the very clock that sealed it is no difference.
         if record.issued > latest and issued > _milliseconds(latest):
@@ -299,7 +311,7 @@ class Codec:
             return _Refused(RejectReason.EXPIRED, parts, key, record, deadline, self._is_absolute(record))
         if created < self.not_before:
             return _Refused(RejectReason.REVOKED, parts, key, record)
-        payload, typed = plain[HEADER.size :], flags & _TYPED != 0
+        payload, typed = plain[HEADER.size :], flags & TYPED != 0
         try:
             data = self.serializer.load(payload, typed=typed)
         except BadPayload:
@@ -378,7 +390,7 @@ class Codec:
             SessionTooLargeError: if it does not fit.
         """
         session_id, created, authenticated, issued, remember = record
-        flags = (_TYPED if typed else 0) | (_REMEMBER if remember else 0)
+        flags = (TYPED if typed else 0) | (REMEMBER if remember else 0)
         signed_in = _milliseconds(authenticated) if authenticated else 0
         header = HEADER.pack(flags, session_id, _milliseconds(created), signed_in, _milliseconds(issued))
         token = self.cipher.seal(key, header + payload)
