@@ -89,6 +89,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "wire.json_msgspec": frozenset({"msgspec"}),
     "wire.json_pydantic": frozenset({"pydantic_core"}),
     "wire.serializer": frozenset({"pydantic_core"}),
+    "wire.straight": frozenset({"cryptography"}),
     "wire.token": frozenset({"cryptography"}),
     "wire.xaes": frozenset({"cryptography"}),
     "yamlfile": frozenset({"pydantic", "ruamel"}),
