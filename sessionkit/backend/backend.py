@@ -215,8 +215,7 @@ class SessionBackend:
         """
         kind = type(message)
         if kind is Save:
-            # Its type was just looked at.
-            return self._save_again(message) or self._save(message), ()  # type: ignore[arg-type]
+            return self._save_again(message) or self._save(message), ()  # type: ignore[arg-type]  # just looked at
         if kind is Load:
             return self._load(message)  # type: ignore[arg-type]  # likewise
         match message:

@@ -441,8 +441,11 @@ class SessionService:
         self.log.emit((_life_event(life),))
 
 
-_UNHOSTED = frozenset({ActorState.NEW, ActorState.DRAINING, ActorState.STOPPED})
-"""Without an actor to ask: requests that outlive the lifespan are served inline as those are that never had one."""
+_UNHOSTED = (ActorState.NEW, ActorState.DRAINING, ActorState.STOPPED)
+"""Without an actor to ask: requests that outlive the lifespan are served inline as those are that never had one.
+
+No set: to look into one takes a function in Python, which is how members of an enumeration are hashed.
+"""
 
 
 @cache
