@@ -153,9 +153,11 @@ class Keyring:
 
     def active(self, now: float) -> Key:
         """Return the key that seals at ``now`` (Unix seconds): the newest whose time has come."""
-        for key in self._eligible:
-            if key.state is _ACTIVE or (key.activates is not None and key.activates <= now):
-                break  # there is one: exactly one key of a ring is active
+        eligible, place = self._eligible, 0
+        key = eligible[0]
+        while key.state is not _ACTIVE and (key.activates is None or key.activates > now):
+            place += 1  # there is one more: exactly one key of a ring is active
+            key = eligible[place]
         return key
 
     def find(self, kid: bytes | str) -> Key | None:
