@@ -99,6 +99,8 @@ class Account:
         outcome, reason = self._outcome, self._reason
         if outcome is None:
             outcome, reason = self._told()
+        elif outcome is SessionOutcome.FAILED and self.saved is not None and self.saved.lost is not None:
+            outcome, reason = SessionOutcome.LOST, self.saved.lost  # of a later response: the last one counts
         told = {
             "session_outcome": outcome.value,
             "session_reason": reason,
