@@ -380,11 +380,14 @@ class _Exchange:
             return self._send(message)
         if kind == "websocket.accept":
             return self._accept(message)
-        if kind == "websocket.close":
+        return self._refuse(message) if kind == "websocket.close" else self._send(message)
+
+    async def _refuse(self, message: ASGIMessage) -> None:
+        if not self.decided:  # looked at when it is sent: a task that was there first may have accepted meanwhile
             self.decided = True
             if self._changed():
                 self._lost("handshake_refused")
-        return self._send(message)
+        await self._send(message)
 
     async def _accept(self, message: ASGIMessage) -> None:
         if self._middleware.config.websocket_persistence == "accept":
