@@ -5,7 +5,8 @@ Rules of this file:
 * Pure ASGI. Nothing is buffered, copied or awaited that is not needed; a request without a cookie of ours whose
   session nobody touches costs no message at all.
 * Cookies are decided once, exactly at the final ``http.response.start`` (or ``websocket.accept``), and appended to a
-  new list of headers; what the application sent is never changed in place.
+  new list of headers; what the application sent is never changed in place. Where nobody had touched the session when
+  ``send`` was called, nothing is decided any more, and what is written from then on comes too late.
 * A failure of our own never looks like an empty session: it is a 503, or an error in the application. The next save
   would overwrite a good cookie otherwise.
 * State lies in one object per connection, reachable through the scope by reference; no context variable, lock or cancel
@@ -31,6 +32,7 @@ from sessionkit.backend.messages import (
     Migrated,
     Received,
     Rejected,
+    Reply,
     Save,
     Saved,
     Unsaved,
@@ -390,6 +392,9 @@ class _Exchange:
         await self._send(message)
 
     async def _accept(self, message: ASGIMessage) -> None:
+        if self.decided:  # by another task, since ``send`` was called
+            await self._send(message)
+            return
         if self._middleware.config.websocket_persistence == "accept":
             await self._respond(message, "websocket")
             return
@@ -401,6 +406,9 @@ class _Exchange:
 
     async def _respond(self, message: ASGIMessage, scope_type: str) -> None:
         """Send the message in which cookies can be set, with those of the session if the response has to do with it."""
+        if self.decided:  # by another task, since ``send`` was called
+            await self._send(message)
+            return
         self.decided = True
         middleware, session, received = self._middleware, self._session, self._received
         if middleware.opted_out(self._scope):  # a router resolved the route meanwhile
@@ -413,18 +421,8 @@ class _Exchange:
             headers = list(message.get("headers") or ())
             found = survey(headers)
             failed = message.get("status", 200) >= 500 and not middleware.save_on_error  # noqa: PLR2004 - server errors
-            # The session's value has no name in this frame, which errors pass through: a message shows nothing of it.
-            request = _new(
-                Save,
-                (
-                    session if in_place else self._value(),
-                    session,
-                    received,
-                    touched,
-                    found.shared,
-                    failed,
-                    scope_type,
-                ),
+            request = self._request(
+                in_place=in_place, touched=touched, shared=found.shared, failed=failed, scope_type=scope_type
             )
             try:
                 if middleware.gate is not None:
@@ -432,9 +430,7 @@ class _Exchange:
                 else:
                     saved = self._save_now(request) or await self._save_later(request)
             except SessionKitError as error:
-                self._account.note(SessionOutcome.FAILED, type(error).__name__)
-                if session.destroyed and not isinstance(error, RevocationUnavailable):
-                    self._keep_ended()
+                self._note_failure(error)
                 raise
             self._account.saved = saved
             # From here on it tells whether anybody was at it after it was saved: also another task, while it is sent.
@@ -448,6 +444,14 @@ class _Exchange:
         await self._pass_on(message, _CLOSED[scope_type])
         if told:
             middleware.service.log.emit(told)
+
+    def _request(self, *, in_place: bool, touched: bool, shared: bool, failed: bool, scope_type: str) -> Save:
+        """Return what is to be asked; the session's value has no name in a frame that errors pass through."""
+        session = self._session
+        return _new(
+            Save,
+            (session if in_place else self._value(), session, self._received, touched, shared, failed, scope_type),
+        )
 
     def _add_cookies(self, headers: list[tuple[bytes, bytes]], saved: Saved, found: Survey) -> tuple[Event, ...]:
         """Add cookies to headers, and make the application's go together with them; return what is to be told."""
@@ -478,10 +482,20 @@ class _Exchange:
             headers.append((b"cache-control", middleware.cache_control))
         return told
 
-    def _keep_ended(self) -> None:
-        """Let the next response of this connection carry the end of a session whose successor could not be stored."""
-        dict.clear(self._session)
-        self._registry[self._middleware.key] = self._scope["session"] = self._session
+    def _note_failure(self, error: SessionKitError) -> None:
+        """Tell of a session that could not be stored.
+
+        If it was to take the place of one that is to end, the next response of this connection carries that end.
+        """
+        service, session = self.service, self._session
+        name = type(error).__name__
+        if isinstance(error, ActorError):
+            service.log.emit(service.trail.failed(session.record, name))
+        self._account.note(SessionOutcome.FAILED, name)
+        if not session.destroyed or isinstance(error, RevocationUnavailable):
+            return
+        dict.clear(session)
+        self._registry[self._middleware.key] = self._scope["session"] = session
         self.decided = False
 
     def _save_now(self, request: Save) -> Saved | None:
@@ -493,16 +507,7 @@ class _Exchange:
         if self._received is ABSENT and (request.value is None or self._is_empty(request.value)):
             # Nothing came and nothing is to go: visitors without a session are served even while the actor is not.
             return NOTHING
-        service = self._middleware.service
-        try:
-            reply = service.answer_now(request)
-        except ActorError as error:
-            service.log.emit(service.trail.failed(self._session.record, type(error).__name__))
-            raise
-        if type(reply) is Unsaved:
-            service.log.emit(reply.events)
-            raise reply.error
-        return reply  # type: ignore[return-value]  # the reply to Save
+        return self._saved(self._middleware.service.answer_now(request))
 
     async def _save_later(self, request: Save) -> Saved:
         """Have the session saved by the actor when it comes to it.
@@ -510,16 +515,22 @@ class _Exchange:
         Raises:
             SessionKitError: into the application, before anything was sent.
         """
-        service = self._middleware.service
+        return cast("Saved", self._saved(await self._middleware.service.ask(request)))
+
+    def _saved(self, reply: Reply | None) -> Saved | None:
+        """Return the reply to ``Save``, if it is one of success.
+
+        Raises:
+            SessionKitError: why the session cannot be stored.
+        """
+        if type(reply) is not Unsaved:
+            return reply  # type: ignore[return-value]  # the reply to Save
+        self._middleware.service.log.emit(reply.events)
+        error = reply.error
         try:
-            reply = await service.ask(request)
-        except ActorError as error:
-            service.log.emit(service.trail.failed(self._session.record, type(error).__name__))
-            raise
-        if type(reply) is Unsaved:
-            service.log.emit(reply.events)
-            raise reply.error
-        return reply  # type: ignore[return-value]  # the reply to Save
+            raise error
+        finally:
+            del reply, error  # or the error would hold this frame, and this frame the error
 
     async def _save_unless_revoked(self, request: Save) -> Saved:
         """Have the session saved, where there is a list of revocations.

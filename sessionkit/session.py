@@ -19,10 +19,19 @@ from sessionkit.exceptions import SessionClosedError
 if TYPE_CHECKING:
     from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 
-__all__ = ["ID_SIZE", "Record", "Session", "SessionInfo"]
+__all__ = ["ID_SIZE", "Asked", "Record", "Session", "SessionInfo", "milliseconds"]
 
 ID_SIZE = 16
 """Octets of a session id: 128 random bits, twice what OWASP asks for."""
+
+
+def milliseconds(when: float) -> int:
+    """Return a Unix time in whole milliseconds, as tokens hold it and as times of sessions are compared.
+
+    Args:
+        when: in seconds; a clock that was never set may give less than 0, which is 0.
+    """
+    return int(when * 1000 + 0.5) if when > 0 else 0
 
 
 Found_co = TypeVar("Found_co", covariant=True)

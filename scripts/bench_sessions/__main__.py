@@ -6,12 +6,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 if "--without-speed" in sys.argv:
     # Before anything of the package is imported: to it, these look as if their libraries were missing.
-    sys.modules |= dict.fromkeys(("sessionkit.wire.json_msgspec", "sessionkit.wire.base64_pybase64"))
+    missing: Any = dict.fromkeys(("sessionkit.wire.json_msgspec", "sessionkit.wire.base64_pybase64"))
+    sys.modules |= missing
 
 from bench_sessions import instructions, plot, published, soak
 from bench_sessions.figures import LOOPS, Figure, Group, Options

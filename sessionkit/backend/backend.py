@@ -215,7 +215,8 @@ class SessionBackend:
         """
         kind = type(message)
         if kind is Save:
-            return self._save_again(message) or self._save(message), ()  # type: ignore[arg-type]  # just looked at
+            again = self._save_again(message)  # type: ignore[arg-type]  # its type was just looked at
+            return (again if type(again) is Saved else self._save(message, again)), ()  # type: ignore[arg-type]  # likewise
         if kind is Load:
             return self._load(message)  # type: ignore[arg-type]  # likewise
         match message:
@@ -293,15 +294,11 @@ class SessionBackend:
     def _load(self, message: Load) -> tuple[Received, Sequence[Event]]:
         now = self._clock()
         fields, client = message
-        if len(fields) == 1 and not self._readers and (loaded := self._straight.open(fields[0], now)) is not None:
-            return loaded, self._opened(loaded, now)
-        if self._readers:
-            received, refused = self._receive(fields, now)
-        else:
-            received, refused = self._codec.load(fields, now), None
-        told = self._trail.not_migrated(refused, client) if refused is not None else ()
+        received: Received
+        received, refused = self._receive(fields, now) if self._readers else (self._came(fields, now), None)
         if isinstance(received, Loaded):
             return received, self._opened(received, now)
+        told = self._trail.not_migrated(refused, client) if refused is not None else ()
         if isinstance(received, Migrated):
             return received, told
         if isinstance(received, Rejected):
@@ -313,6 +310,11 @@ class SessionBackend:
             if refused.reason is OldRefusal.MALFORMED:
                 return received, self._trail.refused(received, client, now)
         return received, told
+
+    def _came(self, fields: tuple[bytes, ...], now: float) -> Loaded | Rejected | Absent:
+        """Return what came of ours, the straight way where there is one Cookie field: nearly always."""
+        came = self._straight.open(fields[0], now) if len(fields) == 1 else None
+        return self._codec.load(fields, now) if came is None else came
 
     def _opened(self, loaded: Loaded, now: float) -> Sequence[Event]:
         usage = self._usage.get(loaded.key.id) or self._used(loaded.key)
@@ -327,7 +329,7 @@ class SessionBackend:
         became must not be undone by the older one. Where both have one name, what the old library made is told from
         ours by its signature alone.
         """
-        received = self._codec.load(fields, now)
+        received = self._came(fields, now)
         if isinstance(received, Loaded):
             return self._with_leftovers(received, fields), None
         refusals: list[Refused] = []
@@ -367,10 +369,10 @@ class SessionBackend:
 
     # --- save ---------------------------------------------------------------------------------------------------------
 
-    def _save(self, message: Save) -> Saved | Unsaved:
+    def _save(self, message: Save, plan: _Plan | None) -> Saved | Unsaved:
         received, session = message.received, message.session
         try:
-            plan = self._look(message)
+            plan = plan or self._look(message)
         except SerializationError as error:
             if not message.failed:
                 # Its traceback ends here: the frames below hold the session's values.
@@ -408,11 +410,13 @@ class SessionBackend:
 
     def _save_again(  # noqa: PLR0911 - giving up is most of it
         self, message: Save
-    ) -> Saved | None:
+    ) -> Saved | _Plan | None:
         """Answer for a session that goes on as it came: one cookie under the active key, plain values, nothing to tell.
 
-        Nearly all are; ``None`` for the others, which take the long way, with the same result (a test holds one against
-        the other).
+        Nearly all are. The others take the long way, with the same result (a test holds one against the other).
+
+        Returns:
+            The answer; or what is known for the long way, if there was a look at the value.
         """
         value, session, loaded, _, _, failed, _ = message
         if type(loaded) is not Loaded:
@@ -433,21 +437,17 @@ class SessionBackend:
             payload, typed = self._serializer.dump(value)
         except SerializationError:
             return None
-        if typed or payload == _EMPTY:
-            return None
         now = self._clock()
-        if payload == before or self._serializer.same(payload, before):
-            # Whether it is time to write it all the same is a longer story, as it is under a key that was revoked.
-            return (
-                None
-                if now - record.issued >= self._half_life
-                else _new(Saved, ((), _NONE, payload, (), None, None, None, False))
-            )
-        if key is not self._keyring.active(now):
-            return None
-        cookie = self._straight.seal(record, payload, key, now)
+        if not typed and (payload == before or self._serializer.same(payload, before)):
+            if now - record.issued >= self._half_life or payload == _EMPTY:
+                # Whether it is time to write it all the same is a longer story.
+                return _Plan(payload, typed, changed=False)
+            return _new(Saved, ((), _NONE, payload, (), None, None, None, False))
+        cookie = None
+        if not typed and payload != _EMPTY and key is self._keyring.active(now):
+            cookie = self._straight.seal(record, payload, key, now)
         if cookie is None:
-            return None
+            return _Plan(payload, typed, changed=True)
         usage = self._usage.get(key.id) or self._used(key)
         usage.sealed += 1
         usage.last_sealed = now
@@ -679,7 +679,7 @@ class SessionBackend:
         sessions = scope.setdefault(SCOPE_KEY, {})
         session = sessions.get(self.config.key)
         if not isinstance(session, Session):
-            received = self._codec.load(cookie_fields(scope), self._clock())
+            received = self._came(cookie_fields(scope), self._clock())
             record = received.record if isinstance(received, Loaded) else None
             session = Session(record=record, clock=self._clock)
             sessions.setdefault(self.config.key, session)  # what an application put in the session's place stays
@@ -687,7 +687,7 @@ class SessionBackend:
 
     def describe(self, received: Iterable[bytes]) -> Received:
         """Return what the codec makes of Cookie fields, for tools that explain a cookie; counts nothing."""
-        return self._codec.load(tuple(received), self._clock())
+        return self._came(tuple(received), self._clock())
 
 
 def is_cleared(value: object) -> bool:

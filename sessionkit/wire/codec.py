@@ -23,7 +23,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessionkit.exceptions import RejectReason
-from sessionkit.session import Record
+from sessionkit.session import Record, milliseconds
 from sessionkit.wire.chunking import candidates
 from sessionkit.wire.cookies import CookieReader, CookieWriter
 from sessionkit.wire.serializer import BadPayload, Serializer
@@ -245,7 +245,7 @@ class Codec:
         self._persistent = config.persistent
         self.cipher = TokenCipher(keyring, config.key, config.context)
         self.skew = keyring.policy.skew
-        self.not_before = 0 if keyring.not_before is None else _milliseconds(keyring.not_before)
+        self.not_before = 0 if keyring.not_before is None else milliseconds(keyring.not_before)
         self.serializer = serializer
         self.reader = CookieReader(config.key, config.max_chunks)
         self.writer = CookieWriter(config)
@@ -288,14 +288,39 @@ class Codec:
         loaded = self._open((token,), now, 0)
         return loaded.reason if isinstance(loaded, _Refused) else loaded.data
 
-    def _open(  # noqa: PLR0911 - one for each reason to refuse; another call would cost more than it tells
-        self, parts: tuple[bytes, ...], now: float, header_size: int
-    ) -> Loaded | _Refused:
-        token = parts[0] if len(parts) == 1 else b"".join(parts)
+    def read_lone(self, value: bytes, key: Key, plain: bytes, now: float, header_size: int) -> Loaded | Rejected:
+        """Return what is in the one cookie that came, whose token has been decrypted.
+
+        Args:
+            value: the token.
+            key: what it was sealed under.
+            plain: header and payload.
+            now: Unix seconds.
+            header_size: octets of the Cookie field.
+        """
+        read = self._read((value,), key, plain, now, header_size)
+        return read if isinstance(read, Loaded) else self._rejected(read, self.writer.names(1))
+
+    def refuse_lone(self, value: bytes, reason: RejectReason, key: Key | None = None) -> Rejected:
+        """Return the refusal of the one cookie that came.
+
+        Args:
+            value: the token.
+            reason: why.
+            key: what it names, if the ring holds it.
+        """
+        return self._rejected(_Refused(reason, (value,), key), self.writer.names(1))
+
+    def _open(self, parts: tuple[bytes, ...], now: float, header_size: int) -> Loaded | _Refused:
         try:
-            key, plain = self.cipher.open(token)
+            key, plain = self.cipher.open(parts[0] if len(parts) == 1 else b"".join(parts))
         except TokenRejected as rejected:
             return _Refused(rejected.reason, parts, rejected.key)
+        return self._read(parts, key, plain, now, header_size)
+
+    def _read(  # noqa: PLR0911 - one for each reason to refuse
+        self, parts: tuple[bytes, ...], key: Key, plain: bytes, now: float, header_size: int
+    ) -> Loaded | _Refused:
         if len(plain) < HEADER.size:
             return _Refused(RejectReason.BAD_PAYLOAD, parts, key)
         flags, session_id, created, authenticated, issued = HEADER.unpack_from(plain)
@@ -304,7 +329,7 @@ class Codec:
         record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, flags & REMEMBER != 0)
         latest = now + self.skew
         # Cookies hold whole milliseconds, rounded: half of one ahead of the very clock that sealed it is no difference.
-        if record.issued > latest and issued > _milliseconds(latest):
+        if record.issued > latest and issued > milliseconds(latest):
             return _Refused(RejectReason.NOT_YET_VALID, parts, key, record, delta=record.issued - now)
         deadline = self.deadline(record)
         if now >= deadline:
@@ -317,7 +342,8 @@ class Codec:
         except BadPayload:
             return _Refused(RejectReason.BAD_PAYLOAD, parts, key, record)
         names = self.writer.names(len(parts))
-        return Loaded(data, record, key, payload, typed, deadline, names, (), len(token), 1, header_size)
+        size = sum(map(len, parts))
+        return Loaded(data, record, key, payload, typed, deadline, names, (), size, 1, header_size)
 
     @staticmethod
     def _rejected(refused: _Refused, names: tuple[str, ...]) -> Rejected:
@@ -375,7 +401,7 @@ class Codec:
 
     def is_ended(self, record: Record) -> bool:
         """Return whether a session began before the ring's ``not_before``, and is refused for that."""
-        return self.not_before > 0 and _milliseconds(record.created) < self.not_before
+        return self.not_before > 0 and milliseconds(record.created) < self.not_before
 
     def seal(self, record: Record, payload: bytes, *, typed: bool, key: Key) -> Sealed:
         """Encrypt a session and cut it into cookie values.
@@ -391,8 +417,8 @@ class Codec:
         """
         session_id, created, authenticated, issued, remember = record
         flags = (TYPED if typed else 0) | (REMEMBER if remember else 0)
-        signed_in = _milliseconds(authenticated) if authenticated else 0
-        header = HEADER.pack(flags, session_id, _milliseconds(created), signed_in, _milliseconds(issued))
+        signed_in = milliseconds(authenticated) if authenticated else 0
+        header = HEADER.pack(flags, session_id, milliseconds(created), signed_in, milliseconds(issued))
         token = self.cipher.seal(key, header + payload)
         size = len(token)
         values = [token] if size <= self.room else self.writer.split(token)
@@ -403,7 +429,3 @@ class Codec:
 
     def _cookie_age(self, record: Record, limit: int) -> int:
         return max(0, min(self._max_age, int(record.created + limit - record.issued)))
-
-
-def _milliseconds(when: float) -> int:
-    return int(when * 1000 + 0.5) if when > 0 else 0

@@ -6,9 +6,9 @@ handed on.
 
 Rules of this file:
 
-* Nothing is decided here that ``codec`` decides otherwise. Whatever is out of the ordinary is answered with ``None``,
-  and ``codec`` has it from the beginning. The tests hold one against the other.
-* Nothing is refused here: a refusal has a reason to tell, which is out of the ordinary.
+* Nothing is decided here that ``codec`` decides otherwise. Whatever is out of the ordinary ``codec`` looks at: with
+  what is known by then, or from the beginning, where ``None`` is answered. The tests hold one against the other.
+* Nothing is done twice that takes long: whoever sends made-up cookies shall not cost more than who has a session.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 
+from sessionkit.exceptions import RejectReason
 from sessionkit.session import Record
 from sessionkit.wire import base64url
 from sessionkit.wire.codec import HEADER, KNOWN_FLAGS, REMEMBER, TYPED, Loaded
 from sessionkit.wire.cookies import MAX_COOKIE
 from sessionkit.wire.serializer import BadPayload
-from sessionkit.wire.token import PREFIX_SIZE
+from sessionkit.wire.token import OVERHEAD, PREFIX_SIZE
 
 if TYPE_CHECKING:
     from sessionkit.config import SessionConfig
     from sessionkit.keyring.key import Key
-    from sessionkit.wire.codec import Codec
+    from sessionkit.wire.codec import Codec, Rejected
 
 __all__ = ["Straight"]
 
@@ -50,13 +51,14 @@ class Straight:
     __slots__ = (
         "_absolute",
         "_aim",
+        "_codec",
         "_lifetime",
+        "_longest",
         "_max_age",
         "_name",
         "_names",
         "_not_before",
         "_opened_by",
-        "_room",
         "_sealed_by",
         "_serializer",
         "_skew",
@@ -73,18 +75,16 @@ class Straight:
         self._not_before = codec.not_before
         self._opened_by = codec.cipher.opened_by
         self._sealed_by = codec.cipher.sealed_by
-        self._room = codec.room
+        self._longest = codec.room * 3 // 4 - OVERHEAD - _HEADER_SIZE
+        self._codec = codec
         self._serializer = codec.serializer
         self._skew = codec.skew
         self._writer = codec.writer
 
-    def open(  # noqa: PLR0911 - giving up is what it is for
-        self, field: bytes, now: float
-    ) -> Loaded | None:
-        """Return the session in the one Cookie field of a request; ``None`` if ``codec`` is to look at it.
+    def open(self, field: bytes, now: float) -> Loaded | Rejected | None:
+        """Return what is in the one Cookie field of a request; ``None`` if ``codec`` is to look at it.
 
-        Ordinary is: our name occurs in it once, as browsers spell it; a token under a key that opens; a session in
-        time and not ended, of whatever values, to be remembered or not.
+        Ordinary is: our name occurs in it once, as browsers spell it, with something that may be a token.
 
         Args:
             field: the field's value.
@@ -97,34 +97,39 @@ class Straight:
         start = at + len(aim)
         end = field.find(b";", start)
         value = field[start:] if end < 0 else field[start:end]
-        size = len(value)
-        if size > MAX_COOKIE:
+        if len(value) > MAX_COOKIE or (raw := base64url.decode(value)) is None or len(raw) < OVERHEAD:
             return None
-        raw = base64url.decode(value)
-        if raw is None or (found := self._opened_by.get(raw[:PREFIX_SIZE])) is None:
-            return None
+        found = self._opened_by.get(raw[:PREFIX_SIZE])
+        if found is None:
+            return self._codec.refuse_lone(value, self._codec.cipher.unknown(raw))
         key, sealer, aad = found
         if sealer is None:
-            return None
+            return self._codec.refuse_lone(value, RejectReason.REVOKED, key)
         try:
             plain = sealer.open(raw, PREFIX_SIZE, aad)
+        except InvalidTag:
+            return self._codec.refuse_lone(value, RejectReason.BAD_TAG, key)
+        return self._read(value, key, plain, now, len(field)) or self._codec.read_lone(
+            value, key, plain, now, len(field)
+        )
+
+    def _read(self, value: bytes, key: Key, plain: bytes, now: float, header_size: int) -> Loaded | None:
+        """Return the session in a plaintext; ``None`` if it is refused, and ``codec`` is to say why."""
+        try:
             flags, session_id, created, authenticated, issued = _header_of(plain)
             payload = plain[_HEADER_SIZE:]
-            issued_at = issued / 1000
+            issued_at, begun = issued / 1000, created / 1000
             deadline = issued_at + self._lifetime
+            if self._absolute is not None:
+                deadline = min(deadline, begun + self._absolute)
             if flags & _UNKNOWN or issued_at > now + self._skew or now >= deadline or created < self._not_before:
                 return None
             typed = flags & TYPED != 0
             data = self._serializer.load(payload, typed=typed)
-        except (InvalidTag, BadPayload, StructError, ValueError):  # the last two: it is too short
+        except (BadPayload, StructError):  # the latter: it is too short
             return None
-        begun = created / 1000
-        if self._absolute is not None:
-            deadline = min(deadline, begun + self._absolute)
-            if now >= deadline:
-                return None
         record = _new(Record, (session_id, begun, authenticated / 1000, issued_at, flags & REMEMBER != 0))
-        return _new(Loaded, (data, record, key, payload, typed, deadline, self._names, (), size, 1, len(field)))
+        return _new(Loaded, (data, record, key, payload, typed, deadline, self._names, (), len(value), 1, header_size))
 
     def seal(self, record: Record, payload: bytes, key: Key, now: float) -> bytes | None:
         """Return the ``Set-Cookie`` value of a session that goes on as it came; ``None`` if ``codec`` is to make it.
@@ -136,8 +141,8 @@ class Straight:
             now: Unix seconds.
         """
         session_id, begun, authenticated, _, remember = record
-        created = int(begun * 1000 + 0.5)
-        if remember or created < self._not_before or now <= 0:
+        created = int(begun * 1000 + 0.5)  # as ``milliseconds`` has it, without a call for each of three
+        if remember or created < self._not_before or now <= 0 or len(payload) > self._longest:
             return None
         max_age = self._max_age
         if self._absolute is not None and max_age is not None:
@@ -145,4 +150,4 @@ class Straight:
         prefix, sealer, aad = self._sealed_by[key.id]
         header = _header(0, session_id, created, int(authenticated * 1000 + 0.5), int(now * 1000 + 0.5))
         token = base64url.encode(prefix + sealer.seal(header + payload, aad))
-        return self._writer.lone(token, max_age) if len(token) <= self._room else None
+        return self._writer.lone(token, max_age)

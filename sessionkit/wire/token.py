@@ -147,6 +147,14 @@ class TokenCipher:
         sealed = sealer.seal(plaintext, aad) if nonce is None else nonce + sealer.encrypt(nonce, plaintext, aad)
         return base64url.encode(prefix + sealed)
 
+    def unknown(self, raw: bytes) -> RejectReason:
+        """Return why a token does not open whose beginning is none of ``opened_by``.
+
+        Args:
+            raw: its octets.
+        """
+        return RejectReason.UNKNOWN_KEY if raw[0] in self._versions else RejectReason.UNSUPPORTED_VERSION
+
     def open(self, token: bytes) -> tuple[Key, bytes]:
         """Return the key a token was sealed under, and its plaintext.
 
@@ -161,8 +169,7 @@ class TokenCipher:
             raise TokenRejected(RejectReason.MALFORMED)
         found = self.opened_by.get(raw[:PREFIX_SIZE])
         if found is None:
-            known = raw[0] in self._versions
-            raise TokenRejected(RejectReason.UNKNOWN_KEY if known else RejectReason.UNSUPPORTED_VERSION)
+            raise TokenRejected(self.unknown(raw))
         key, sealer, aad = found
         if sealer is None:
             raise TokenRejected(RejectReason.REVOKED, key)
