@@ -42,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backend"}),
     frozenset({"revocation.gate", "revocation.guard", "revocation.memory", "revocation.redis", "revocation.subjects"}),
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
-    frozenset({"health", "typed"}),
+    frozenset({"exchange", "health", "typed"}),
     frozenset({"middleware"}),
     frozenset({"contrib", "report", "testing"}),
     frozenset({"cli"}),
