@@ -64,7 +64,8 @@ compiled() {
 make() {
     printf 'making %s\n' "${venv##*/}" >&2
     rm -rf "$venv"
-    # The build backend comes first, pinned like everything else, so that building fetches nothing on its own.
+    # The build backend comes first, pinned like everything else, so that building fetches nothing on its own. pip itself
+    # is replaced where it is older than groups of dependencies: nothing else would, where there are no constraints.
     if command -v uv >/dev/null; then
         uv venv --quiet --python "$python" "$venv"
         compiled
@@ -73,7 +74,7 @@ make() {
     else
         "$python" -m venv "$venv"
         compiled
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" pip hatchling
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" "pip>=25.1" hatchling
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" --no-build-isolation "$@"
     fi
     printf '%s\n' "$wanted" >"$venv/stamp"

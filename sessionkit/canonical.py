@@ -19,8 +19,8 @@ from sessionkit.backend.messages import Loaded, Received, Rejected, Saved
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sessionkit.backend.trail import Trail
-    from sessionkit.session import Session
+    from sessionkit.backend.service import SessionService
+    from sessionkit.session import Record
 
 __all__ = ["Account", "SessionOutcome", "canonical_fields"]
 
@@ -49,46 +49,58 @@ class SessionOutcome(StrEnum):
 
 
 class Account:
-    """Keeps what became of one session in one connection, until somebody asks.
+    """Keeps what became of one session in one connection, until somebody asks, and hears of writes that come too late.
+
+    A session holds on to it once its cookies are decided, so it knows neither session nor connection: in a circle they
+    would all wait for the garbage collector, some twenty objects a request and whatever the session holds. No slots:
+    what nearly no connection sets stands here once, instead of being set for each.
 
     Args:
-        trail: makes the references.
+        service: tells the log.
         received: what came.
+
+    Attributes:
+        late: why the first of the writes that came too late was so.
+        finished: the application is through, so nobody else will tell of one.
+        record: of the session when its cookies were decided.
+        saved: what the backend decided about the response.
     """
 
-    __slots__ = ("_begun", "_id", "_outcome", "_reason", "_received", "_saved", "_trail")
+    late: str | None = None
+    finished = False
+    record: Record | None = None
+    saved: Saved | None = None
+    _outcome: SessionOutcome | None = None
+    _reason: str | None = None
 
-    def __init__(self, trail: Trail, received: Received) -> None:
-        self._trail = trail
+    def __init__(self, service: SessionService, received: Received) -> None:
+        self._service = service
         self._received = received
-        self._saved: Saved | None = None
-        self._outcome: SessionOutcome | None = None
-        self._reason: str | None = None
-        self._begun: bool  # both of a session that was written
-        self._id: bytes
+
+    def note_late(self, reason: str) -> None:
+        """Note a write that came too late."""
+        if self.late is None:
+            self.late = reason
+            if self.finished:
+                self.lost(self.record, reason)
+
+    def lost(self, record: Record | None, reason: str) -> None:
+        """Note, and tell the log, that a change did not reach the browser."""
+        self.note(SessionOutcome.LOST, reason)
+        self._service.log.emit(self._service.trail.lost(record, reason))
 
     def note(self, outcome: SessionOutcome, reason: str | None = None) -> None:
         """Keep an outcome that is told from nothing else: the last one counts."""
         self._outcome = outcome
         self._reason = reason
 
-    def keep(self, saved: Saved, session: Session) -> None:
-        """Keep what the backend decided about the response; of the session, what a line tells of one that was written.
-
-        Not the session itself: it holds on to us once its connection is closed.
-        """
-        self._saved = saved
-        if saved.kid is not None:
-            self._begun = session.record is None
-            self._id = session.raw_id
-        if saved.lost is not None:
-            self.note(SessionOutcome.LOST, saved.lost)
-
     def fields(self) -> dict[str, str]:
         """Return the fields for a line, as far as they are known by now."""
         outcome, reason = self._outcome, self._reason
         if outcome is None:
             outcome, reason = self._told()
+        elif outcome is SessionOutcome.FAILED and self.saved is not None and self.saved.lost is not None:
+            outcome, reason = SessionOutcome.LOST, self.saved.lost  # of a later response: the last one counts
         told = {
             "session_outcome": outcome.value,
             "session_reason": reason,
@@ -98,9 +110,11 @@ class Account:
         return {name: value for name, value in told.items() if value is not None}
 
     def _told(self) -> tuple[SessionOutcome, str | None]:
-        received, saved = self._received, self._saved
+        received, saved = self._received, self.saved
         if saved is not None and saved.kid is not None:
-            return (SessionOutcome.CREATED if self._begun else SessionOutcome.WRITTEN), None
+            return (SessionOutcome.CREATED if saved.begun else SessionOutcome.WRITTEN), None
+        if saved is not None and saved.lost is not None:
+            return SessionOutcome.LOST, saved.lost
         if isinstance(received, Loaded):
             ended = saved is not None and saved.names.issuperset(received.names)
             return (SessionOutcome.DESTROYED if ended else SessionOutcome.LOADED), None
@@ -109,13 +123,14 @@ class Account:
         return SessionOutcome.NONE, None
 
     def _reference(self) -> str | None:
-        if self._saved is not None and self._saved.kid is not None:
-            return self._trail.reference_of(self._id)
-        return self._trail.reference(self._received.record) if isinstance(self._received, Loaded | Rejected) else None
+        trail = self._service.trail
+        if self.saved is not None and self.saved.id is not None:
+            return trail.reference_of(self.saved.id)
+        return trail.reference(self._received.record) if isinstance(self._received, Loaded | Rejected) else None
 
     def _kid(self) -> str | None:
-        if self._saved is not None and self._saved.kid is not None:
-            return self._saved.kid
+        if self.saved is not None and self.saved.kid is not None:
+            return self.saved.kid
         key = self._received.key if isinstance(self._received, Loaded | Rejected) else None
         return None if key is None else key.kid
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-__all__ = ["Survey", "sets_cookie", "survey"]
+__all__ = ["ORDINARY", "Survey", "sets_cookie", "survey"]
 
 _CACHE_CONTROL, _SET_COOKIE, _VARY = b"cache-control", b"set-cookie", b"vary"
 
@@ -28,11 +29,17 @@ class Survey(NamedTuple):
     varies: bool = False
 
 
-_NOTHING = Survey()
+ORDINARY = Survey()
+"""They say nothing of it."""
+
+_LENGTHS = frozenset(map(len, (_CACHE_CONTROL, _SET_COOKIE, _VARY)))
+_name_of = itemgetter(0)
 
 
-def survey(headers: Iterable[tuple[bytes, bytes]]) -> Survey:
+def survey(headers: Sequence[tuple[bytes, bytes]]) -> Survey:
     """Look once at all headers of a response, on the way of every session: by length first, hardly any has these."""
+    if _LENGTHS.isdisjoint(map(len, map(_name_of, headers))):
+        return ORDINARY
     said: list[bytes] = []
     sets_cookies = varies = False
     for name, value in headers:
@@ -45,7 +52,7 @@ def survey(headers: Iterable[tuple[bytes, bytes]]) -> Survey:
         elif length == len(_VARY) and name.lower() == _VARY:
             varies = varies or bool({token.strip() for token in value.lower().split(b",")} & {b"cookie", b"*"})
     if not (said or sets_cookies or varies):
-        return _NOTHING
+        return ORDINARY
     return Survey(bool(said), bool(said) and _shared(b",".join(said)), sets_cookies, varies)
 
 

@@ -1,66 +1,48 @@
-"""The ASGI side: loads a session before the application runs, and puts its cookies on the response.
+"""The ASGI side: gives every connection its session, and hosts the service around the application's lifespan.
 
 Rules of this file:
 
 * Pure ASGI. Nothing is buffered, copied or awaited that is not needed; a request without a cookie of ours whose
   session nobody touches costs no message at all.
-* Cookies are decided once, exactly at the final ``http.response.start`` (or ``websocket.accept``), and appended to a
-  new list of headers; what the application sent is never changed in place.
 * A failure of our own never looks like an empty session: it is a 503, or an error in the application. The next save
   would overwrite a good cookie otherwise.
-* State lies in one object per connection, reachable through the scope by reference; no context variable, lock or cancel
-  scope is bound to the task that called us, so the application may send from any task.
 """
 
 from __future__ import annotations
 
 from copy import copy
-from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from sessionkit import health
 from sessionkit.audit import events
-from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, is_cleared, system_clock
-from sessionkit.backend.messages import (
-    ABSENT,
-    NOTHING,
-    Load,
-    Loaded,
-    Migrated,
-    Received,
-    Rejected,
-    Save,
-    Saved,
-    Unsaved,
-)
+from sessionkit.backend.backend import SCOPE_KEY, cookie_fields, system_clock
+from sessionkit.backend.messages import ABSENT, Load, Loaded, Migrated, Received
 from sessionkit.backend.service import SessionService
 from sessionkit.canonical import Account, SessionOutcome
 from sessionkit.config import SessionConfig
-from sessionkit.exceptions import ActorError, ConfigurationError, SessionKitError
+from sessionkit.exceptions import ActorError, ConfigurationError
+from sessionkit.exchange import Exchange, Registry
 from sessionkit.exclude import route_path
-from sessionkit.headers import Survey, sets_cookie, survey
 from sessionkit.keyring.reloader import watch_folder
 from sessionkit.lifespan import Lifespan
 from sessionkit.revocation.lists import RevocationUnavailable
-from sessionkit.session import Session, SessionInfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
     from uuid import UUID
 
-    from sessionkit.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
-    from sessionkit.audit.events import Event
+    from sessionkit.asgi import ASGIApp, Receive, Scope, Send
     from sessionkit.audit.log import Sink
     from sessionkit.keyring.keyring import Keyring
-    from sessionkit.revocation.gate import Gate
     from sessionkit.revocation.lists import RevocationList
-    from sessionkit.session import Record
 
-__all__ = ["SessionMiddleware", "session_of"]
+__all__ = ["SessionMiddleware"]
 
-_MISSING = object()
+_new = tuple.__new__
+"""Makes a named tuple past its own constructor, as in ``wire.straight``."""
+
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 """Browsers take these for secure without TLS."""
 
@@ -117,8 +99,12 @@ class SessionMiddleware:
         self.save_on_error = self.config.save_on_error
         self.cache_control = self.config.cache_control.encode("latin-1") if self.config.cache_control else None
         names = {self.key, *(old.name for old in self.config.migrate)}
+        self._name = self.key.encode("ascii")
         self._names = tuple(name.encode("ascii") for name in sorted(names))
+        self._migrates = bool(self.config.migrate)
         self._health = self.config.health_path
+        self._selects = self._health is not None or self._excludes is not None
+        self._client_ref = self.config.audit.client_ref
 
     def __repr__(self) -> str:
         """Show the service."""
@@ -135,17 +121,62 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, the health page, or the application's lifespan."""
+        if scope["type"] not in self._scopes or (self._selects and self._is_left_alone(scope)) or self.opted_out(scope):
+            await self._pass_by(scope, receive, send)
+            return
+        registry = scope.get(SCOPE_KEY)
+        if type(registry) is not Registry:
+            registry = scope[SCOPE_KEY] = Registry()
+            registry.owners, registry.accounts = {}, {}
+        elif self.key in registry.owners:
+            self._refuse_stranger(registry.owners[self.key].service)
+            await self.app(scope, receive, send)
+            return
+        received: Received = ABSENT
+        fields = cookie_fields(scope)
+        # A test of substrings, before anything is parsed. (By ``find``: ``in`` takes octets for a number at first.)
+        if fields and (
+            fields[0].find(self._name) >= 0 or ((self._migrates or len(fields) > 1) and self._may_hold_ours(fields))
+        ):
+            load = _new(Load, (fields, _address(scope) if self._client_ref else None))
+            try:
+                # At once where the actor is idle, which spares a coroutine.
+                reply = self.service.answer_now(load) if self.gate is None else None
+                received = reply or await self._receive(load)  # type: ignore[assignment]  # the reply to Load
+            except (ActorError, RevocationUnavailable):
+                account = registry.accounts[self.key] = Account(self.service, ABSENT)
+                account.note(SessionOutcome.UNAVAILABLE)
+                await _unavailable(scope, send)
+                return
+        exchange = Exchange(self, scope, send, received, registry)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except Exception:
+            exchange.unanswered("exception")
+            raise
+        else:
+            if not exchange.decided:
+                exchange.unanswered("no_response")
+        finally:
+            exchange.finish()
+            if self.gate is not None:
+                await exchange.end_late(self.gate)
+
+    async def _pass_by(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what gets no session."""
         kind = scope["type"]
         if kind == "lifespan":
             await self._host(scope, receive, send)
         elif kind == "http" and self._health is not None and route_path(scope) == self._health:
             await health.answer(self.service, scope, send)
-        elif (
-            kind not in self._scopes or (self._excludes is not None and self._excludes(scope)) or self.opted_out(scope)
-        ):
-            await self.app(scope, receive, send)
         else:
-            await self._serve(scope, receive, send)
+            await self.app(scope, receive, send)
+
+    def _is_left_alone(self, scope: Scope) -> bool:
+        """Tell whether it is the path that says no."""
+        return (self._health is not None and scope["type"] == "http" and route_path(scope) == self._health) or (
+            self._excludes is not None and self._excludes(scope)
+        )
 
     def opted_out(self, scope: Scope) -> bool:
         """Tell whether the route says no: Litestar's ``opt``, an attribute of the endpoint, or a key in the scope."""
@@ -172,49 +203,23 @@ class SessionMiddleware:
             raise ConfigurationError("revocation", "is not configured", "Name a list: revocation: {redis: …}.")
         await self.gate.revoke_subject(subject)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        registry = scope.get(SCOPE_KEY)
-        if registry is None or not isinstance(registry, _Registry):
-            registry = scope[SCOPE_KEY] = _Registry()
-        elif self.key in registry.owners:
-            self._refuse_stranger(registry.owners[self.key].service)
-            await self.app(scope, receive, send)
-            return
-        received: Received = ABSENT
-        fields = cookie_fields(scope)
-        if fields and self._may_hold_ours(fields):
-            client = scope.get("client")
-            load = Load(fields, client[0] if client else None)
-            try:
-                reply = self.service.answer_now(load)
-                if reply is None:
-                    reply = await self.service.ask(load)
-                if self.gate is not None and isinstance(reply, Loaded | Migrated):
-                    reply = await self.gate.admit(reply, load)
-            except (ActorError, RevocationUnavailable):
-                account = registry.accounts[self.key] = Account(self.service.trail, ABSENT)
-                account.note(SessionOutcome.UNAVAILABLE)
-                await _unavailable(scope, send)
-                return
-            received = reply  # type: ignore[assignment]  # the reply to Load
-        exchange = _Exchange(self, scope, send, received, registry)
-        try:
-            await self.app(scope, receive, exchange.send)
-        except Exception:
-            exchange.unanswered("exception")
-            raise
-        else:
-            exchange.unanswered("no_response")
-        finally:
-            exchange.finish()
-            if self.gate is not None:
-                await exchange.end_late(self.gate)
+    async def _receive(self, load: Load) -> Received:
+        """Have the session loaded by the actor when it comes to it, and the list of revocations asked if there is one.
+
+        Raises:
+            ActorError: if the actor does not answer.
+            RevocationUnavailable: if the list does not, and that is to count.
+        """
+        reply = await self.service.ask(load)
+        if self.gate is not None and isinstance(reply, Loaded | Migrated):
+            return await self.gate.admit(reply, load)
+        return reply  # type: ignore[return-value]  # the reply to Load
 
     def _may_hold_ours(self, fields: Sequence[bytes]) -> bool:
         """Tell whether one of our names occurs: a test of substrings, before anything is parsed."""
         for name in self._names:
             for field in fields:
-                if name in field:
+                if field.find(name) >= 0:
                     return True
         return False
 
@@ -255,340 +260,6 @@ class SessionMiddleware:
         await lifespan.close()
 
 
-class _Registry(dict[str, Any]):
-    """The sessions of one connection by cookie name.
-
-    Attributes:
-        owners: whose they are, from the outside in.
-        accounts: what became of them; stays when they are through.
-    """
-
-    __slots__ = ("accounts", "owners")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.owners: dict[str, _Exchange] = {}
-        self.accounts: dict[str, Account] = {}
-
-
-class _Exchange:
-    """One connection: its session, what became of it, and the application's messages on their way out.
-
-    No slots: what nearly no connection sets stands here once, instead of being set for each.
-    """
-
-    _decided = False
-    _closed: str | None = None
-    _late: _LateWrites | None = None
-    _others = False
-    _held: bytes | None = None
-    """Id of the session that the browser holds, if it is another than came; kept only where there is a gate."""
-    _stored: bytes | None = None
-    """Payload of the save; before it, what came counts."""
-
-    def __init__(
-        self, middleware: SessionMiddleware, scope: Scope, send: Send, received: Received, registry: _Registry
-    ) -> None:
-        self._middleware = middleware
-        self._scope = scope
-        self._send = send
-        self._received = received
-        self._registry = registry
-        session = self._session = session_of(received, middleware.clock)
-        self._outer = outer = scope.get("session", _MISSING)
-        if outer is not _MISSING and not isinstance(outer, Session):
-            self._others = True
-        name = middleware.key
-        registry[name] = scope["session"] = session
-        registry.owners[name] = self
-        self._account = registry.accounts[name] = Account(middleware.service.trail, received)
-
-    @property
-    def service(self) -> SessionService:
-        """Whose session it is."""
-        return self._middleware.service
-
-    def unanswered(self, reason: str) -> None:
-        """Tell what is lost where the application is through and cookies were never decided."""
-        if not self._decided and self._changed():
-            self._lost(reason)
-
-    def finish(self) -> None:
-        """Leave the scope as it was found."""
-        late = self._late
-        if late is not None:
-            late.finished = True
-            reason = late.reason
-            if reason is None and self._changed():
-                reason = self._closed
-            if reason is not None:
-                self._lost(reason)
-        if self._outer is not _MISSING:
-            self._scope["session"] = self._outer
-        # Whoever calls an application twice with one scope (a fallback, a retry) has the session loaded again.
-        self._registry.owners.pop(self._middleware.key, None)
-
-    # --- on the way out -----------------------------------------------------------------------------------------------
-
-    async def send(self, message: ASGIMessage) -> None:
-        """Pass a message of the application on, with cookies where they belong."""
-        kind = message["type"]
-        if self._decided:
-            await self._send(message)
-        elif kind in {"http.response.start", "websocket.http.response.start"}:
-            if 100 <= message["status"] < 200:  # noqa: PLR2004 - informational, the final start is still to come
-                await self._send(message)
-            else:
-                await self._respond(message, "http")
-        elif kind == "websocket.accept":
-            await self._accept(message)
-        elif kind == "websocket.close":
-            self._decided = True
-            if self._changed():
-                self._lost("handshake_refused")
-            await self._send(message)
-        else:
-            await self._send(message)
-
-    async def _accept(self, message: ASGIMessage) -> None:
-        if self._middleware.config.websocket_persistence == "accept":
-            await self._respond(message, "websocket")
-            return
-        self._decided = True
-        if self._changed():
-            self._lost("websocket")
-        self._session.accessed = False
-        await self._pass_on(message, "websocket_open")
-
-    async def _respond(self, message: ASGIMessage, scope_type: str) -> None:
-        self._decided = True
-        if self._middleware.opted_out(self._scope):  # a router resolved the route meanwhile
-            await self._send(message)
-            return
-        touched = self._session.accessed or self._value() is not self._session
-        told: tuple[Event, ...] = ()
-        if touched or _untidy(self._received):
-            message, told = await self._with_cookies(message, scope_type, touched=touched)
-        await self._pass_on(message, _CLOSED[scope_type])
-        if told:
-            self._middleware.service.log.emit(told)
-
-    async def _with_cookies(
-        self, message: ASGIMessage, scope_type: str, *, touched: bool
-    ) -> tuple[ASGIMessage, tuple[Event, ...]]:
-        """Return the message with the cookies, and events that are true once it has been handed to the server."""
-        headers = list(message.get("headers") or ())
-        found = survey(headers)
-        save = self._save if self._middleware.gate is None else self._save_unless_revoked
-        try:
-            saved = await save(self._request(message.get("status", 200), scope_type, found.shared, touched))
-        except SessionKitError as error:
-            self._account.note(SessionOutcome.FAILED, type(error).__name__)
-            if self._session.destroyed and not isinstance(error, RevocationUnavailable):
-                self._keep_ended()
-            raise
-        self._stored = saved.stored
-        self._account.keep(saved, self._session)
-        # From here on it tells whether anybody was at it after it was saved: also another task, while it is sent.
-        self._session.accessed = False
-        told = self._add_headers(headers, saved, found, touched=touched)
-        return {**message, "headers": headers}, (*saved.events, *told) if told else saved.events
-
-    def _keep_ended(self) -> None:
-        """Let the next response of this connection carry the end of a session whose successor could not be stored."""
-        dict.clear(self._session)
-        self._registry[self._middleware.key] = self._scope["session"] = self._session
-        self._decided = False
-
-    def _request(self, status: int, scope_type: str, shared: bool, touched: bool) -> Save:  # noqa: FBT001 - as in Save
-        """Return what is to be asked; the session's value stays away from frames that errors pass through."""
-        return Save(
-            self._value(),
-            self._session,
-            self._received,
-            touched,
-            shared,
-            status >= 500 and not self._middleware.save_on_error,  # noqa: PLR2004 - server errors
-            scope_type,
-        )
-
-    async def _save(self, request: Save) -> Saved:
-        """Have the session saved.
-
-        Raises:
-            SessionKitError: into the application, before anything was sent.
-        """
-        if self._received is ABSENT and (request.value is None or self._is_empty(request.value)):
-            # Nothing came and nothing is to go: visitors without a session are served even while the actor is not.
-            return NOTHING
-        service = self._middleware.service
-        try:
-            reply = service.answer_now(request)
-            if reply is None:
-                reply = await service.ask(request)
-        except ActorError as error:
-            service.log.emit(service.trail.failed(self._session.record, type(error).__name__))
-            raise
-        if isinstance(reply, Unsaved):
-            service.log.emit(reply.events)
-            raise reply.error
-        return reply  # type: ignore[return-value]  # the reply to Save
-
-    async def _save_unless_revoked(self, request: Save) -> Saved:
-        """Have the session saved, where there is a list of revocations.
-
-        Raises:
-            SessionKitError: into the application, before anything was sent.
-        """
-        gate = cast("Gate", self._middleware.gate)
-        gate.prepare(request)
-        try:
-            saved = await gate.confirm(request, await self._save(request))
-        except RevocationUnavailable as error:
-            self.service.log.emit(self.service.trail.failed(self._session.record, type(error).__name__))
-            if self._session.destroyed:
-                self._held = _NONE  # the gate has taken note of it
-            raise
-        if saved.kid is not None:
-            self._held = self._session.raw_id
-        elif isinstance(request.received, Loaded) and saved.names.issuperset(request.received.names):
-            self._held = _NONE
-        return saved
-
-    async def end_late(self, gate: Gate) -> None:
-        """End a session that the application destroyed when its cookies could not be cleared any more."""
-        if not self._session.destroyed:
-            return
-        held = self._held
-        if held is None:
-            held = self._received.record.id if isinstance(self._received, Loaded) else _NONE
-        # An id that the session still has is of what was begun in place of what was destroyed in time.
-        if held and held != self._session.raw_id:
-            await gate.end(held)
-
-    def _add_headers(
-        self, headers: list[tuple[bytes, bytes]], saved: Saved, found: Survey, *, touched: bool
-    ) -> tuple[Event, ...]:
-        middleware = self._middleware
-        told: tuple[Event, ...] = ()
-        if saved.cookies:
-            if found.sets_cookies:
-                kept = [header for header in headers if not sets_cookie(header, saved.names)]
-                if len(kept) < len(headers):
-                    headers[:] = kept
-                    told += (events.SessionCookieConflict(cookie=middleware.key),)
-            if found.shared:
-                told += (events.SessionCacheable(cookie=middleware.key),)
-            elif middleware.cache_control is not None and not found.cached:
-                headers.append((b"cache-control", middleware.cache_control))
-            headers.extend([(b"set-cookie", cookie) for cookie in saved.cookies])
-            middleware.tell_insecure(self._scope)
-        if touched and not found.varies:
-            headers.append((b"vary", b"Cookie"))
-        return told
-
-    async def _pass_on(self, message: ASGIMessage, closes: str) -> None:
-        """Send the message after which cookies can no longer be set.
-
-        Meanwhile the scope holds what other people's middleware put there, if any is around ours: what it sees in there
-        it takes for its own. Middleware of ours knows better, see ``_current``.
-        """
-        if not self._others:
-            await self._send(message)
-        else:
-            scope = self._scope
-            mine, scope["session"] = scope.get("session"), self._outer
-            try:
-                await self._send(message)
-            finally:
-                scope["session"] = mine
-        self._closed = closes
-        late = self._late = _LateWrites(self._middleware.service, self._account, self._session.record)
-        self._session.close(closes, strict=self._middleware.strict, on_late_write=late.note)
-
-    # --- what became of the session -----------------------------------------------------------------------------------
-
-    def _value(self) -> object:
-        """Return what is to be stored: the session, what took its place in the scope or the registry, or ``None``."""
-        session, registry = self._session, self._registry
-        registered = registry.get(self._middleware.key)
-        if registered is session is self._scope.get("session") and len(registry.owners) == 1:
-            return session  # nearly always: one middleware of ours, and nothing took the session's place
-        if registered is not session:
-            return None if is_cleared(registered) else registered
-        current = self._current()
-        if current is self._session:
-            return current
-        if isinstance(current, Session) and any(current is other for other in self._registry.values()):
-            return self._session
-        if _is_foreign(current):
-            return self._session
-        return None if is_cleared(current) else current
-
-    def _current(self) -> object:
-        """Return what stands in the scope, or what a middleware inside ours found there before it put in its own."""
-        current = self._scope.get("session")
-        for exchange in reversed(self._registry.owners.values()):
-            if exchange is self:
-                return current
-            if exchange._scope is self._scope:  # noqa: SLF001 - same class
-                current = exchange._outer  # noqa: SLF001 - same class
-        return self._session  # we are through, and the scope is another's again
-
-    def _is_empty(self, value: object) -> bool:
-        return value is self._session and not dict.__len__(self._session)
-
-    def _changed(self) -> bool:
-        """Tell whether the value differs from what the browser holds."""
-        value = self._value()
-        if value is self._session and not self._session.accessed:
-            return False
-        stored = _payload(self._received) if self._stored is None else self._stored
-        return self._middleware.service.differs(value, stored)
-
-    def _lost(self, reason: str) -> None:
-        _tell_lost(self._middleware.service, self._account, self._session.record, reason)
-
-
-class _LateWrites:
-    """Writes that came when cookies could no longer be sent.
-
-    A session holds on to this one, which therefore knows neither it nor the connection: in a circle they would all
-    wait for the garbage collector, some twenty objects a request and whatever the session holds.
-
-    Attributes:
-        reason: why the first of them was too late.
-        finished: the application is through, so nobody else will tell of one.
-    """
-
-    __slots__ = ("_account", "_record", "_service", "finished", "reason")
-
-    def __init__(self, service: SessionService, account: Account, record: Record | None) -> None:
-        self._service = service
-        self._account = account
-        self._record = record
-        self.reason: str | None = None
-        self.finished = False
-
-    def note(self, reason: str) -> None:
-        """Note one."""
-        if self.reason is None:
-            self.reason = reason
-            if self.finished:
-                _tell_lost(self._service, self._account, self._record, reason)
-
-
-def _tell_lost(service: SessionService, account: Account, record: Record | None, reason: str) -> None:
-    account.note(SessionOutcome.LOST, reason)
-    service.log.emit(service.trail.lost(record, reason))
-
-
-_NONE = b""
-"""In the place of the id of the session that the browser holds: none. ``None`` is the one that it came with."""
-
-_CLOSED = {"http": "response_started", "websocket": "websocket_open"}
-
-
 def _resolve(config: object) -> SessionConfig:
     match config:
         case None:
@@ -602,54 +273,9 @@ def _resolve(config: object) -> SessionConfig:
     )
 
 
-def session_of(received: Received, clock: Callable[[], float]) -> Session:
-    """Return what an application gets to see of what came.
-
-    Args:
-        received: the reply to ``Load``.
-        clock: returns Unix seconds.
-    """
-    if received is ABSENT:
-        return Session(clock=clock)
-    match received:
-        case Loaded():
-            return Session(received.data, record=received.record, info=partial(_info, received), clock=clock)
-        case Migrated():
-            return Session(received.data, clock=clock)
-        case Rejected():
-            return Session(info=partial(_info, received), clock=clock)
-        case _:  # Absent, with cookies that hold no session
-            return Session(clock=clock)
-
-
-def _info(received: Loaded | Rejected) -> SessionInfo:
-    """Return facts about the cookie that came; made when somebody asks, which few do."""
-    if isinstance(received, Rejected):
-        return SessionInfo(rejected=received.reason.value)
-    return SessionInfo(received.key.kid, received.size, len(received.names), received.deadline)
-
-
-def _payload(received: Received) -> bytes:
-    return received.payload if isinstance(received, Loaded | Migrated) else b"{}"
-
-
-def _is_foreign(value: object) -> bool:
-    """Tell whether another library's middleware inside ours put its own session into the scope (Starlette, Quart).
-
-    Such a session is a dict that keeps track of itself; data that an application puts there is not.
-    """
-    return isinstance(value, dict) and not isinstance(value, Session) and hasattr(value, "modified")
-
-
-def _untidy(received: Received) -> bool:
-    """Tell whether there may be cookies to clear although nobody touched the session."""
-    if received is ABSENT:
-        return False
-    if isinstance(received, Loaded):
-        return bool(received.stale)
-    if isinstance(received, Migrated):
-        return True  # it is to become ours
-    return isinstance(received, Rejected) and not received.reason.keeps_cookie
+def _address(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 async def _unavailable(scope: Scope, send: Send) -> None:

@@ -19,10 +19,19 @@ from sessionkit.exceptions import SessionClosedError
 if TYPE_CHECKING:
     from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 
-__all__ = ["ID_SIZE", "Record", "Session", "SessionInfo"]
+__all__ = ["ID_SIZE", "Asked", "Record", "Session", "SessionInfo", "milliseconds"]
 
 ID_SIZE = 16
 """Octets of a session id: 128 random bits, twice what OWASP asks for."""
+
+
+def milliseconds(when: float) -> int:
+    """Return a Unix time in whole milliseconds, as tokens hold it and as times of sessions are compared.
+
+    Args:
+        when: in seconds; a clock that was never set may give less than 0, which is 0.
+    """
+    return int(when * 1000 + 0.5) if when > 0 else 0
 
 
 Found_co = TypeVar("Found_co", covariant=True)
@@ -74,6 +83,32 @@ class SessionInfo(NamedTuple):
 _NO_INFO = SessionInfo()
 
 
+class Asked:
+    """What an application asked of a session beside storing values; nearly no request does, so it is kept apart.
+
+    Attributes:
+        destroyed: it is to end.
+        renewed: its idle time is to be extended.
+        signed_in: Unix time of a login in this request.
+        previous_id: the id it came with, if it is to have another.
+        reason: of the end, or of the new id; a word for the audit log.
+        remember: whether its cookie gets a Max-Age; ``None`` leaves that as it was.
+    """
+
+    __slots__ = ("destroyed", "previous_id", "reason", "remember", "renewed", "signed_in")
+
+    def __init__(self) -> None:
+        self.destroyed = self.renewed = False
+        self.signed_in: float | None = None
+        self.previous_id: bytes | None = None
+        self.reason: str | None = None
+        self.remember: bool | None = None
+
+
+_NOTHING_ASKED = Asked()
+"""Read where nothing was asked, written never."""
+
+
 class Session(dict[str, Any]):
     """The session of one request.
 
@@ -82,25 +117,17 @@ class Session(dict[str, Any]):
         record: its record, or ``None`` for a new session.
         info: facts about the cookie it came with, or what makes them when they are asked for.
         clock: returns Unix seconds; used by ``regenerate``, ``expired`` and ``require_recent_auth``.
+
+    Attributes:
+        accessed: it was read or written.
+        modified: it was written.
+        asked: what else the application asked of it, ``None`` for nothing; for this package, which looks once here in
+            place of at each property below.
+        record: as given; ``None`` after ``destroy``.
     """
 
     # Whoever sets an attribute that a session does not have (``permanent``, a slip of the pen) is told so.
-    __slots__ = (
-        "__weakref__",
-        "_clock",
-        "_id",
-        "_info",
-        "_late",
-        "_remember",
-        "accessed",
-        "destroyed",
-        "modified",
-        "previous_id",
-        "reason",
-        "record",
-        "renewed",
-        "signed_in",
-    )
+    __slots__ = ("__weakref__", "_clock", "_id", "_info", "_late", "accessed", "asked", "modified", "record")
 
     def __init__(
         self,
@@ -110,21 +137,16 @@ class Session(dict[str, Any]):
         info: SessionInfo | Callable[[], SessionInfo] = _NO_INFO,
         clock: Callable[[], float],
     ) -> None:
+        # Every request makes one, hence so few attributes, and ``dict`` by name: ``super()`` takes thrice as long.
         if data:
-            super().__init__(data)
+            dict.__init__(self, data)
         self._clock = clock
         self._info = info
         self._late: tuple[str, bool, Callable[[str], None]] | None = None
-        self.accessed = self.modified = self.renewed = self.destroyed = False
-        self.signed_in: float | None = None
-        self.previous_id: bytes | None = None
-        self.reason: str | None = None
+        self.asked: Asked | None = None
+        self.accessed = self.modified = False
         self.record = record
-        if record is None:
-            self._id: bytes | None = None
-            self._remember = False
-        else:
-            self._id, self._remember = record.id, record.remember
+        self._id = None if record is None else record.id
 
     # --- what an application may ask of it ----------------------------------------------------------------------------
 
@@ -149,6 +171,41 @@ class Session(dict[str, Any]):
         return info
 
     @property
+    def destroyed(self) -> bool:
+        """Whether the application ended what came."""
+        return self.asked is not None and self.asked.destroyed
+
+    @property
+    def renewed(self) -> bool:
+        """Whether the application asked to extend the idle time."""
+        return self.asked is not None and self.asked.renewed
+
+    @property
+    def previous_id(self) -> bytes | None:
+        """The id that the session came with, if ``regenerate`` has given it another."""
+        return (self.asked or _NOTHING_ASKED).previous_id
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was ended, or got another id: a word for the audit log."""
+        return (self.asked or _NOTHING_ASKED).reason
+
+    @property
+    def signed_in(self) -> float | None:
+        """Unix time of a login in this request."""
+        return (self.asked or _NOTHING_ASKED).signed_in
+
+    @signed_in.setter
+    def signed_in(self, when: float) -> None:
+        self._ask().signed_in = when
+
+    def _ask(self) -> Asked:
+        """Return what is asked of the session, to ask something more."""
+        if self.asked is None:
+            self.asked = Asked()
+        return self.asked
+
+    @property
     def created(self) -> float | None:
         """Unix time at which the absolute window began; ``None`` for a session not stored yet."""
         return None if self.record is None else self.record.created
@@ -163,12 +220,15 @@ class Session(dict[str, Any]):
     @property
     def remember(self) -> bool:
         """Whether the cookie gets a Max-Age although the configuration says browser session; may be set."""
-        return self._remember
+        asked = (self.asked or _NOTHING_ASKED).remember
+        if asked is None:
+            return self.record is not None and self.record.remember
+        return asked
 
     @remember.setter
     def remember(self, remember: bool) -> None:
         self.mark_modified()
-        self._remember = remember
+        self._ask().remember = bool(remember)  # of a form, say: ``None`` is a box that was not ticked
 
     def regenerate(self, *, authenticated: bool = False, reason: str = "privilege_change") -> None:
         """Give the session a new id and keep its data; call it on login and on every change of privilege.
@@ -178,12 +238,13 @@ class Session(dict[str, Any]):
             reason: a word for the audit log.
         """
         self.mark_modified()
-        if self.previous_id is None and self.record is not None:
-            self.previous_id = self.record.id
+        asked = self._ask()
+        if asked.previous_id is None and self.record is not None:
+            asked.previous_id = self.record.id
         self._id = None
-        self.reason = reason
+        asked.reason = reason
         if authenticated:
-            self.signed_in = self._clock()
+            asked.signed_in = self._clock()
 
     def load_as(self, model: Loader[Found_co]) -> Found_co:
         """Return what the session holds as a model does: ``session.load_as(CART)``, the same as ``CART.load(session)``.
@@ -200,18 +261,16 @@ class Session(dict[str, Any]):
         """Extend the session's idle time on this response, whether or not its data changed."""
         self._tell_if_late()
         self.mark_accessed()
-        self.renewed = True
+        self._ask().renewed = True
 
     def destroy(self, reason: str = "logout") -> None:
         """End the session: its data and its cookies go. Writing afterwards begins a new session with a new id."""
         self.mark_modified()
         super().clear()
-        self.destroyed = True
-        self.reason = reason
+        renewed = self.renewed
+        asked = self.asked = Asked()  # what was asked before was about what ends here
+        asked.destroyed, asked.renewed, asked.reason = True, renewed, reason
         self.record = None
-        self.signed_in = None
-        self.previous_id = None
-        self._remember = False
         self._id = None
 
     def expired(self, now: float | None = None) -> bool:
@@ -232,9 +291,9 @@ class Session(dict[str, Any]):
 
     def mark_modified(self) -> None:
         """Note a write; too late a write is reported, or refused in strict mode."""
-        self.accessed = True
-        self.modified = True
-        self._tell_if_late()
+        self.accessed = self.modified = True
+        if self._late is not None:
+            self._tell_if_late()
 
     def _tell_if_late(self) -> None:
         if self._late is None:
@@ -244,7 +303,7 @@ class Session(dict[str, Any]):
             raise SessionClosedError(reason)
         on_late_write(reason)
 
-    def close(self, reason: str, *, strict: bool, on_late_write: Callable[[str], None]) -> None:
+    def close(self, reason: str, strict: bool, on_late_write: Callable[[str], None]) -> None:  # noqa: FBT001 - as above
         """Note that cookies can no longer be sent; used by the middleware.
 
         Args:
@@ -259,7 +318,7 @@ class Session(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         """Read."""
         self.accessed = True
-        return super().__getitem__(key)
+        return dict.__getitem__(self, key)
 
     def __contains__(self, key: object) -> bool:
         """Read."""
@@ -304,7 +363,7 @@ class Session(dict[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         """Read."""
         self.accessed = True
-        return super().get(key, default)
+        return dict.get(self, key, default)
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # typeshed names a private class
         """Read."""
@@ -327,8 +386,10 @@ class Session(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Write."""
-        self.mark_modified()
-        super().__setitem__(key, value)
+        self.accessed = self.modified = True
+        if self._late is not None:
+            self._tell_if_late()
+        dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: str) -> None:
         """Write."""

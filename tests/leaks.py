@@ -16,6 +16,7 @@ from sessionkit.audit.log import AuditLog
 from sessionkit.exceptions import SessionKitError
 from sessionkit.keyring.key import Key
 from sessionkit.wire.serializer import Serializer
+from sessionkit.wire.straight import Straight
 from sessionkit.wire.token import TokenCipher
 
 if TYPE_CHECKING:
@@ -91,10 +92,24 @@ class Watch(logging.Handler):
         monkeypatch.setattr(chain, "root_key", watched_root_key)
         monkeypatch.setattr(Key, "from_secret", classmethod(watched_from_secret))
         monkeypatch.setattr(TokenCipher, "seal", watched_seal)
+        self._watch_straight(monkeypatch)
         monkeypatch.setattr(Serializer, "dump", watched_dump)
         monkeypatch.setattr(AuditLog, "_write", watched_write)
         monkeypatch.setattr(SessionKitError, "__init__", watched_raising)
         logging.getLogger().addHandler(self)
+
+    def _watch_straight(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Collect the tokens of ordinary requests, which are sealed past the cipher."""
+        seal = Straight.seal
+
+        def watched_seal(straight: Straight, *args: Any) -> bytes | None:
+            cookie = seal(straight, *args)
+            if cookie is not None:
+                token = cookie.partition(b"=")[2].partition(b";")[0]
+                self.hide(token, token[-64:])
+            return cookie
+
+        monkeypatch.setattr(Straight, "seal", watched_seal)
 
     def found(self) -> list[str]:
         """Return what was said that must not be said."""

@@ -27,6 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "backend.lifecycle",
             "backend.mailbox",
             "backend.parking",
+            "backend.parking_trio",
             "exclude",
             "headers",
             "session",
@@ -41,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backend"}),
     frozenset({"revocation.gate", "revocation.guard", "revocation.memory", "revocation.redis", "revocation.subjects"}),
     frozenset({"audit", "backend.service", "canonical", "keyring.reloader"}),
-    frozenset({"health", "typed"}),
+    frozenset({"exchange", "health", "typed"}),
     frozenset({"middleware"}),
     frozenset({"contrib", "report", "testing"}),
     frozenset({"cli"}),
@@ -49,7 +50,9 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 """From the bottom up. A name stands for its module or package; the longest name that fits decides."""
 
-GENERIC = frozenset({"backend.actor", "backend.lifecycle", "backend.mailbox", "backend.parking"})
+GENERIC = frozenset(
+    {"backend.actor", "backend.lifecycle", "backend.mailbox", "backend.parking", "backend.parking_trio"}
+)
 """The actor knows nothing of sessions: these may import one another, the exceptions and anyio."""
 
 FOREIGN: dict[str, frozenset[str]] = {
@@ -57,7 +60,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "audit.reading": frozenset({"pydantic_core"}),
     "backend.actor": frozenset({"anyio"}),
     "backend.mailbox": frozenset({"anyio"}),
-    "backend.parking": frozenset({"trio"}),
+    "backend.parking_trio": frozenset({"outcome", "trio"}),
     "backend.service": frozenset({"anyio"}),
     "cli": frozenset({"filelock", "rich", "typer"}),
     "config": frozenset({"pydantic"}),
@@ -81,8 +84,12 @@ FOREIGN: dict[str, frozenset[str]] = {
     "testing.client": frozenset({"anyio"}),
     "testing.task": frozenset({"anyio"}),
     "typed": frozenset({"pydantic"}),
-    "wire.base64url": frozenset({"pydantic_core"}),
+    "wire.base64_pybase64": frozenset({"pybase64"}),
+    "wire.base64_pydantic": frozenset({"pydantic_core"}),
+    "wire.json_msgspec": frozenset({"msgspec"}),
+    "wire.json_pydantic": frozenset({"pydantic_core"}),
     "wire.serializer": frozenset({"pydantic_core"}),
+    "wire.straight": frozenset({"cryptography"}),
     "wire.token": frozenset({"cryptography"}),
     "wire.xaes": frozenset({"cryptography"}),
     "yamlfile": frozenset({"pydantic", "ruamel"}),
@@ -93,7 +100,15 @@ CORE = ("wire", "keyring", "migrate", "backend", "session", "config", "exception
 """Packages and modules that are synchronous and pure."""
 
 SHELL = frozenset(
-    {"audit.log", "backend.actor", "backend.mailbox", "backend.parking", "backend.service", "keyring.reloader"}
+    {
+        "audit.log",
+        "backend.actor",
+        "backend.mailbox",
+        "backend.parking",
+        "backend.parking_trio",
+        "backend.service",
+        "keyring.reloader",
+    }
 )
 """Modules within the core's packages that are not core."""
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -34,10 +37,10 @@ from bench_sessions.registry import GROUPS
 from bench_sessions.scaling import SWEEPS
 from bench_sessions.shop import bare, check, shop, values
 from bench_sessions.timing import Work, interleaved
+from tests.unmeasured import environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
 
 def counted(row: str, done: Counter[str], order: list[str], against: str | None = None) -> Work:
@@ -118,6 +121,8 @@ def test_every_group_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     section = published.text(told)
     assert "| **sessionkit** |" in section
     assert "| Starlette | " in section
+    assert "sessionkit with JSON by msgspec and base64 by pybase64" in section
+    assert " ".join(printed.split()).count("sessionkit with JSON by msgspec and base64 by pybase64") == len(GROUPS)
     assert (
         f"Goals met: {sum(figure['met'] is True for by in told['groups']['goals'].values() for figure in by)}"
         in section
@@ -201,6 +206,27 @@ def test_sessions_have_the_size_they_are_said_to_have(size: int) -> None:
 def test_the_hot_paths_execute_what_was_accepted() -> None:
     """No path takes over 5 % more or fewer instructions, or calls into C, than accepted for this Python."""
     assert instructions.problems(instructions.counted(), instructions.accepted()) == []
+
+
+WEIGH = """
+import anyio
+from bench_sessions.memory import queued_asks
+for loop in ("asyncio", "trio"):
+    print(anyio.run(queued_asks, 3000, backend=loop) / 3000)
+"""
+
+
+def test_a_question_that_waits_weighs_what_was_promised() -> None:
+    """A ten-thousandth of 3 MiB at most, its message and its coroutine included; no clock is involved.
+
+    By a process of its own: frames weigh more where something traces them.
+    """
+    scripts = str(Path(memory.__file__).parent.parent)
+    command, environ = [sys.executable, "-c", WEIGH], {**environment(), "PYTHONPATH": scripts}
+    done = subprocess.run(command, env=environ, check=True, capture_output=True, text=True, timeout=120)
+    weights = [float(line) for line in done.stdout.split()]
+    assert len(weights) == 2
+    assert max(weights) <= 3 * memory.MIB / 10_000, weights
 
 
 def counts(number: float, calls: float = 100) -> dict[str, Any]:

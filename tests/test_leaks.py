@@ -61,6 +61,26 @@ def test_tokens_payloads_and_errors_are_found(watch: Watch, monkeypatch: pytest.
         assert len(watch.found()) == 3
 
 
+async def counting(scope: Any, receive: Any, send: Any) -> None:
+    """Count visits."""
+    scope["session"]["visits"] = scope["session"].get("visits", 0) + 1
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def test_tokens_of_ordinary_requests_are_found(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that goes on as it came is sealed another way than one that begins; the tokens of both are watched."""
+    with monkeypatch.context() as patch:
+        watch.install(patch)
+        client = AsgiClient(SessionMiddleware(counting, SECRET))
+        for _ in range(2):
+            await client.get("/")
+            token = client.jar.get("session")
+            assert token is not None
+            assert {token, token[-64:]} <= watch.needles
+        watch.found()
+
+
 async def failing(scope: Any, receive: Any, send: Any) -> None:
     """Put something into the session that cannot be stored, or too much of it."""
     session = scope["session"]

@@ -446,6 +446,14 @@ def test_remember_is_what_was_stored(record: Record | None, remember: bool) -> N
     assert (session.accessed, session.modified) == (True, True)
 
 
+def test_a_box_that_was_not_ticked_is_no_remember() -> None:
+    """``session.remember = form.get("remember")`` is ``None`` then: the session is not remembered any longer."""
+    session = make(record=RECORD._replace(remember=True))
+    form: dict[str, Any] = {}
+    session.remember = form.get("remember")  # type: ignore[assignment]  # as applications without a type checker do
+    assert session.remember is False
+
+
 # --- time -------------------------------------------------------------------------------------------------------------
 
 

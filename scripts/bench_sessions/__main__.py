@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
+
+if "--without-speed" in sys.argv:
+    # Before anything of the package is imported: to it, these look as if their libraries were missing.
+    missing: Any = dict.fromkeys(("sessionkit.wire.json_msgspec", "sessionkit.wire.base64_pybase64"))
+    sys.modules |= missing
 
 from bench_sessions import instructions, plot, published, soak
 from bench_sessions.figures import LOOPS, Figure, Group, Options
@@ -22,6 +29,7 @@ def _given(arguments: list[str] | None) -> argparse.Namespace:
     told = f"of {', '.join(GROUPS)}; without one, {', '.join(ALWAYS)}"
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=told)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, for a look")
+    parser.add_argument("--without-speed", action="store_true", help="as installed without the extra of that name")
     parser.add_argument("--loop", choices=LOOPS, action="append", help="on this event loop alone; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw goals and peers there (.png, .svg)")

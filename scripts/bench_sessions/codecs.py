@@ -28,11 +28,15 @@ from bench_sessions.traffic import SECRET
 from sessionkit import Key, Keyring, KeyState, SessionBackend, SessionConfig
 from sessionkit.backend.messages import Load, Loaded, Save, Saved
 from sessionkit.session import Session
+from sessionkit.wire import base64url, jsontext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-__all__ = ["actor_alone", "fernet", "floor", "litestar_direct", "opening", "ours_direct", "ring_of"]
+__all__ = ["USED", "actor_alone", "fernet", "floor", "litestar_direct", "opening", "ours_direct", "ring_of"]
+
+USED = {"JSON": jsontext.FASTEST.name, "base64": base64url.FASTEST.name}
+"""Libraries that this package writes sessions with here: those of the extra ``speed`` where they are installed."""
 
 _from_base64 = SchemaValidator(core_schema.bytes_schema(), config=CoreConfig(val_json_bytes="base64")).validate_json
 

@@ -4,7 +4,9 @@ Rules of this file:
 
 * No clock is involved. The session's own clock stands still, hashes are seeded (``PYTHONHASHSEED=0``), and what a
   request does is counted within one task that never waits, except for the mailbox, where the loop's own frames count.
-* Of several requests the median is told: random nonces decide a branch now and then.
+* Where many ask at once, what all of them take is shared out: the application's own pause, between its two halves, and
+  the tasks that ask are in it.
+* Of several requests the median is told: random nonces decide a branch now and then. Many at once are several.
 * What it cannot see: how long a call into C takes (JSON, cipher and base64 are one call each, whatever their size),
   memory that is allocated, and the processor's caches. ``scripts/bench goals`` measures those, with the clock.
 """
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
-from bench_sessions.shop import bare, check, requests, shop, values
+from bench_sessions.shop import bare, callers, check, pause_here, requests, shop, values
 from bench_sessions.traffic import SECRET, Silent
 from sessionkit import Keyring, SessionConfig, SessionMiddleware
 from sessionkit.testing import FixedClock
@@ -50,12 +52,15 @@ class Tally:
     def __init__(self) -> None:
         self.instructions: Counter[str] = Counter()
         self.calls = 0
+        self._counts: Counter[int] = Counter()
+        self._names: dict[int, str] = {}  # by the identity of code, whose hash and whose name take a while to find out
 
     def __enter__(self) -> Self:
         self._before = sys.gettrace(), sys.getprofile()
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to have a frame that runs already traced
         while frame is not None:
             frame.f_trace, frame.f_trace_opcodes = self._trace, True
+            self._name(frame)
             frame = frame.f_back
         sys.setprofile(self._profile)
         sys.settrace(self._trace)
@@ -64,13 +69,21 @@ class Tally:
     def __exit__(self, *_: object) -> None:
         sys.settrace(self._before[0])
         sys.setprofile(self._before[1])
+        for code, number in self._counts.items():
+            self.instructions[self._names[code]] += number
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
         if event == "call":
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            self._name(frame)
         elif event == "opcode":
-            self.instructions[f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_qualname}"] += 1
+            self._counts[id(frame.f_code)] += 1
         return self._trace
+
+    def _name(self, frame: FrameType) -> None:
+        code = frame.f_code
+        if id(code) not in self._names:
+            self._names[id(code)] = f"{Path(code.co_filename).stem}.{code.co_qualname}"
 
     def _profile(self, _: FrameType, event: str, __: Any) -> None:
         self.calls += event == "c_call"
@@ -84,11 +97,13 @@ class Way:
         app: behind the middleware; by default the shop, which reads and writes.
         size: octets of the session that the request brings; 0 for none.
         options: of the middleware.
+        callers: at once; each makes one request.
     """
 
     app: ASGIApp | None = None
     size: int = 200
     options: dict[str, Any] = field(default_factory=dict)
+    callers: int = 1
 
 
 async def _reads(scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,26 +125,29 @@ PATHS = {
     "read + write": Way(),
     "read + write, 16 kB": Way(size=16_000),
     "read + write, by mailbox": Way(options={"in_place": False}),
+    "read + write, 64 callers": Way(callers=64),
+    "read + write, 64 callers, by mailbox": Way(options={"in_place": False}, callers=64),
 }
 
 
 async def count(path: Way) -> tuple[Counter[str], float]:
     """Return the instructions that one request takes, by function, and the calls into C."""
-    session = shop(values(path.size or 200))
+    session = shop(values(path.size or 200), pause_here("asyncio") if path.callers > 1 else None)
     middleware = SessionMiddleware(
         session, Keyring.from_secret(SECRET), SessionConfig(), logger=Silent(), clock=FixedClock(NOW), **path.options
     )
     async with middleware.service.host():
         cookie = await check(middleware, values(path.size)) if path.size else b""
-        repeat = requests(middleware.around(path.app or session), cookie)
-        await repeat(REQUESTS)
+        repeat = callers(path.callers, requests(middleware.around(path.app or session), cookie))
+        await repeat(REQUESTS * path.callers)
         tallies = []
-        for _ in range(REQUESTS):
+        for _ in range(max(REQUESTS // path.callers, 1)):
             with Tally() as tally:
-                await repeat(1)
+                await repeat(path.callers)
             tallies.append(tally)
-    middle = sorted(tallies, key=lambda tally: tally.instructions.total())[REQUESTS // 2]
-    return middle.instructions, statistics.median(tally.calls for tally in tallies)
+    middle = sorted(tallies, key=lambda tally: tally.instructions.total())[len(tallies) // 2].instructions
+    shares = Counter({name: round(number / path.callers) for name, number in middle.items()})
+    return shares, round(statistics.median(tally.calls for tally in tallies) / path.callers)
 
 
 def main() -> None:

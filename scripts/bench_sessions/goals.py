@@ -122,7 +122,13 @@ def _larger(load: Load, limit: float) -> Scene:
         works,
         [
             Goal(f"read + write, {size}", "sessionkit", "Starlette", limit, "Starlette's signing middleware"),
-            Goal(f"codec alone, {size}", direct.row, litestar.row, 0.6, "Litestar's dump_data and load_data"),
+            Goal(
+                f"codec alone ({', '.join(sorted(set(codecs.USED.values())))}), {size}",
+                direct.row,
+                litestar.row,
+                0.6,
+                "Litestar's dump_data and load_data",
+            ),
         ],
         share=4 if load.size < LARGE else 16,
     )

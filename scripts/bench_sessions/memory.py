@@ -5,6 +5,7 @@ Sizes are those of ``tracemalloc``: what Python's own allocator handed out, not 
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import tracemalloc
 from contextlib import AsyncExitStack, contextmanager
@@ -20,7 +21,6 @@ from sessionkit import Keyring, SessionBackend, SessionConfig
 from sessionkit.audit.events import Event
 from sessionkit.backend.actor import Actor
 from sessionkit.backend.messages import Load, Message, Reply
-from sessionkit.backend.parking import wakeup_here
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -72,15 +72,29 @@ async def _waiting(count: int, wait: Callable[[], Awaitable[object]]) -> int:
     return grown
 
 
+def _parked_here() -> Callable[[], Awaitable[object]]:
+    """Return what parks a task for nothing, as barely as the loop's own manual has it."""
+    try:
+        return asyncio.get_running_loop().create_future
+    except RuntimeError:
+        from trio.lowlevel import Abort, wait_task_rescheduled  # noqa: PLC0415 - only where it runs
+
+        return lambda: wait_task_rescheduled(lambda _: Abort.SUCCEEDED)  # noqa: ASYNC105 - each task awaits its own
+
+
 async def queued_asks(asks: int) -> float:
-    """Return the octets that asks take while they wait, beyond those of as many tasks that are parked for nothing."""
+    """Return the octets that asks take while they wait, beyond those of as many tasks that are parked for nothing.
+
+    A loop's tables grow when there are so many tasks for the first time, and stay as they are: once before it counts.
+    """
     fields = (await begun(),)
     ring = Keyring.from_secret(SECRET)
     actor = _Held(lambda: SessionBackend(SessionConfig(), ring), capacity=asks, in_place=False)
     async with anyio.create_task_group() as tasks:
         await tasks.start(actor.run)
-        wakeup = wakeup_here()
-        idle = await _waiting(asks, lambda: wakeup().wait())  # parked as barely as the loop can
+        parked = _parked_here()
+        await _waiting(asks, parked)
+        idle = await _waiting(asks, parked)
         asking = await _waiting(asks, lambda: actor.ask(Load(fields), timeout=3600))
         if actor.stats().high_water != asks:
             msg = "the asks did not wait all at once"

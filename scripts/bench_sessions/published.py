@@ -53,10 +53,12 @@ def text(told: dict[str, Any]) -> str:
     """Return the section for a run."""
     [peers] = told["groups"]["peers"].values()
     yardstick = next(figure["value"] for figure in peers if figure["row"] == YARDSTICK)
+    used = " and ".join(f"{what} by {name}" for what, name in told["used"].items())
     names = ("litestar", "starlette", "starsessions", "asgi-sessions", "quart", "cryptography", "anyio")
     versions = ", ".join(f"{name} {told['libraries'][name]}" for name in names)
+    measured = f"Measured on {told['when'][:10]} with Python {told['python']} on {told['machine']}: {versions}"
     lines = [
-        f"Measured on {told['when'][:10]} with Python {told['python']} on {told['machine']}: {versions}. {METHOD}",
+        f"{measured}; sessionkit with {used}. {METHOD}",
         "",
         f"| | µs a request | × {YARDSTICK} | for that, it |",
         "|---|---|---|---|",

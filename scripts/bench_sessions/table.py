@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from bench_sessions.codecs import USED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -30,6 +32,8 @@ LIBRARIES = (
     "cryptography",
     "itsdangerous",
     "litestar",
+    "msgspec",
+    "pybase64",
     "pydantic-core",
     "quart",
     "starlette",
@@ -44,7 +48,7 @@ LIBRARIES = (
 def show(group: Group, by_loop: Mapping[str, Sequence[Figure]]) -> None:
     """Print a group: a row a figure, a column a loop."""
     rows = _aligned(by_loop)
-    table = Table(title=group.title, title_justify="left", show_edge=False)
+    table = Table(title=f"{group.title}\n{_used(USED)}", title_justify="left", show_edge=False)
     table.add_column("row")
     everything = [figure for figures in by_loop.values() for figure in figures]
     compared = any(figure.against for figure in everything)
@@ -71,6 +75,10 @@ def show(group: Group, by_loop: Mapping[str, Sequence[Figure]]) -> None:
         console = Console(width=WIDTH)
     console.print(table)
     console.print()
+
+
+def _used(libraries: Mapping[str, str]) -> str:
+    return f"sessionkit with {' and '.join(f'{what} by {name}' for what, name in libraries.items())}"
 
 
 def _aligned(by_loop: Mapping[str, Sequence[Figure]]) -> list[dict[str, Figure]]:
@@ -113,6 +121,7 @@ def as_json(results: Mapping[str, Mapping[str, Sequence[Figure]]], *, quick: boo
         "machine": _machine(),
         "system": platform.system(),
         "libraries": {name: version(name) for name in LIBRARIES},
+        "used": USED,
         "quick": quick,
         "groups": {
             name: {

@@ -20,13 +20,11 @@ import time
 import traceback
 from collections import deque
 from contextlib import asynccontextmanager
-from contextvars import copy_context
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import anyio
-from anyio.lowlevel import checkpoint, current_token
 
 from sessionkit.backend.lifecycle import (
     ActorState,
@@ -40,8 +38,8 @@ from sessionkit.backend.lifecycle import (
     Started,
     Stopped,
 )
-from sessionkit.backend.mailbox import Envelope, Mailbox
-from sessionkit.backend.parking import wakeup_here
+from sessionkit.backend.mailbox import Mailbox
+from sessionkit.backend.parking import Failure, home_here
 from sessionkit.exceptions import MessageFailed, NotRunning, Overloaded
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskStatus
 
-    from sessionkit.backend.parking import Wakeup
+    from sessionkit.backend.parking import Envelope, Home
 
 __all__ = ["Actor", "ActorState", "ActorStats", "Behaviour", "Handler", "Lifecycle", "running"]
 
@@ -155,8 +153,7 @@ class Actor(Generic[Message, Reply, Event]):
 
         # Of the current run; what has no value here gets it when a run begins.
         self._thread = 0
-        self._token: object = None
-        self._wakeup: Callable[[], Wakeup]
+        self._home: Home
         self._since = 0.0
         self._crashes: deque[float] = deque()
         self._serving: anyio.CancelScope
@@ -216,7 +213,7 @@ class Actor(Generic[Message, Reply, Event]):
             return None
         try:
             reply, events = self._behaviour.handle(message)
-        except Exception as error:  # noqa: BLE001 - as in ``_perform``, spared a call
+        except Exception as error:  # noqa: BLE001 - as in ``_serve``, spared a call
             error_type = self._note_failure(message, error)
         else:
             self._handled += 1
@@ -247,34 +244,20 @@ class Actor(Generic[Message, Reply, Event]):
             AskTimeout: if there was no reply in time.
             MessageFailed: if the handler raised.
         """
-        behaviour: Handler[Message, Reply, Event]
         try:
-            answered = self.answer_now(message)
-            if answered is not None:
-                return answered[0]
+            if self._idle_thread == get_ident():
+                return self._serve(self._behaviour, message)
             if self._state is not ActorState.RUNNING:
                 raise NotRunning(_REFUSALS[self._state])
-            if self._is_elsewhere():
-                if control or self._elsewhere is None:
-                    raise NotRunning(_CONTROL_ELSEWHERE if control else _ELSEWHERE)
-                self._inline += 1
-                behaviour = self._elsewhere
-            else:
-                envelope: Envelope[Message, Reply] = Envelope(
-                    message, copy_context(), anyio.current_time() + timeout, control=control
-                )
-                self._accept(envelope)
-                try:
-                    await envelope.settled(self._wakeup)
-                finally:
-                    envelope.leave()
-                return envelope.outcome()
-            reply, events = self._perform(behaviour, message)
-            if events:
-                self._tell_events(events)
-            return reply
+            if not self._home.is_here():
+                return self._serve_elsewhere(message, control=control)
+            answer = await self._accept(message, timeout, control=control)
         finally:
             del message
+        if type(answer) is Failure:
+            answer.reraise()
+        reply: Reply = answer
+        return reply
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until :meth:`stop`, until cancelled, or until the loop has crashed too often.
@@ -294,8 +277,7 @@ class Actor(Generic[Message, Reply, Event]):
             raise RuntimeError(msg)
         self._behaviour = self._factory()
         self._thread = get_ident()
-        self._token = current_token()
-        self._wakeup = wakeup_here()
+        self._home = home_here()
         self._since = time.monotonic()
         self._crashes.clear()
         self._serving = anyio.CancelScope()
@@ -322,7 +304,7 @@ class Actor(Generic[Message, Reply, Event]):
         """
         if self._state not in {ActorState.RUNNING, ActorState.DRAINING}:
             return
-        if self._is_elsewhere():
+        if not self._home.is_here():
             msg = "the actor must be stopped on the loop that runs it"
             raise RuntimeError(msg)
         self._refuse_new(ActorState.DRAINING)
@@ -332,41 +314,59 @@ class Actor(Generic[Message, Reply, Event]):
     async def _receive(self) -> NoReturn:
         """Handle what lies in the mailbox, in batches, and park while it is empty. Tests override this to hold it."""
         while True:
-            if self._in_place:
-                self._idle_thread = self._thread
-            try:
-                await self._mailbox.arrival(self._wakeup)  # at once if there is something: nobody sees it idle
-            finally:
-                self._idle_thread = 0
+            if not self._mailbox:
+                if self._in_place:
+                    self._idle_thread = self._thread
+                try:
+                    await self._mailbox.arrival(self._home.envelope(None, math.inf))
+                finally:
+                    self._idle_thread = 0
             self._work_off()
-            await checkpoint()
+            await self._home.pause()  # who was answered may ask again meanwhile: not to park spares waking up
 
     def _deliver(self, envelope: Envelope[Message, Reply]) -> None:
-        """Have one message handled in the context of its caller. Tests override this to crash the loop itself."""
-        envelope.context.run(self._handle, envelope)
+        """Have one message handled in the context of its caller. Tests override this to crash the loop itself.
+
+        The context is copied now, not when it was asked: its task has been parked ever since, and a copy that waits
+        along is 64 octets more for each question.
+        """
+        envelope.context.copy().run(self._handle, envelope)
 
     def _handle(self, envelope: Envelope[Message, Reply]) -> None:
         try:
-            reply, events = self._perform(self._behaviour, envelope.message)
-        except MessageFailed as error:
-            envelope.fail(error.with_traceback(None))
+            reply, events = self._behaviour.handle(envelope.message)
+        except Exception as error:  # noqa: BLE001 - as in ``_serve``, spared a call
+            envelope.answer(Failure(MessageFailed(self._note_failure(envelope.message, error))))
             return
+        self._handled += 1
         envelope.answer(reply)
         if events:
             self._tell_events(events)
 
-    def _perform(self, behaviour: Handler[Message, Reply, Event], message: Message) -> tuple[Reply, Sequence[Event]]:
-        """Run the handler for a message that was not answered in place."""
+    def _serve(self, behaviour: Handler[Message, Reply, Event], message: Message) -> Reply:
+        """Handle a message in the caller's own task."""
         try:
             reply, events = behaviour.handle(message)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises concerns its caller alone
             error_type = self._note_failure(message, error)
         else:
             self._handled += 1
-            return reply, events
+            if events:
+                self._tell_events(events)
+            return reply
         finally:
             del message
         raise MessageFailed(error_type)
+
+    def _serve_elsewhere(self, message: Message, *, control: bool) -> Reply:
+        """Handle a message on another thread or loop than the actor's."""
+        try:
+            if control or self._elsewhere is None:
+                raise NotRunning(_CONTROL_ELSEWHERE if control else _ELSEWHERE)
+            self._inline += 1
+            return self._serve(self._elsewhere, message)
+        finally:
+            del message
 
     def _note_failure(self, message: Message, error: Exception) -> str:
         """Count and tell what a handler raised; return its type, which is all that may be said of it."""
@@ -375,31 +375,32 @@ class Actor(Generic[Message, Reply, Event]):
         self._tell(HandlerFailed(type(message).__name__, error_type, where))
         return error_type
 
-    def _accept(self, envelope: Envelope[Message, Reply]) -> None:
-        rejected = self._mailbox.rejected
-        if self._mailbox.put(envelope):
-            return
+    def _accept(self, message: Message, timeout: float, *, control: bool) -> Awaitable[Any]:
+        """Put a message into the mailbox, and return what to await: it returns the reply, or a ``Failure``."""
+        home = self._home
+        envelope: Envelope[Message, Reply] = home.envelope(message, home.now() + timeout)
+        del message
+        if self._mailbox.put(envelope, control=control):
+            return envelope.wait()
+        del envelope
         if not self._overflowed:
             self._overflowed = True
-            self._rejected_before = rejected
+            self._rejected_before = self._mailbox.rejected - 1
             self._tell(Overflowed(len(self._mailbox)))
         msg = "the mailbox is full"
         raise Overloaded(msg)
 
-    def _is_elsewhere(self) -> bool:
-        """Whether the caller runs on another thread or loop, so that nothing here could wake it."""
-        return get_ident() != self._thread or current_token() != self._token
-
     def _work_off(self, until: float = math.inf) -> None:
         """Handle one batch, or less if the mailbox is empty before or the clock has reached ``until``."""
+        clock, take = self._home.now, self._mailbox.take
         for _ in range(BATCH):
-            now = anyio.current_time()
-            if now >= until or (envelope := self._mailbox.take(now)) is None:
+            now = clock()  # each time: what expires behind a slow message is not handled
+            if now >= until or (envelope := take(now)) is None:
                 break
             try:
                 self._deliver(envelope)
             except BaseException as crash:
-                envelope.fail(MessageFailed(type(crash).__name__))
+                envelope.answer(Failure(MessageFailed(type(crash).__name__)))
                 raise
         if self._overflowed and len(self._mailbox) <= self._half:
             self._overflowed = False
@@ -452,7 +453,7 @@ class Actor(Generic[Message, Reply, Event]):
                     self._work_off(until)
                 except Exception as error:  # noqa: BLE001 - the message in hand is answered; go on with the others
                     self._note_crash(error)
-                await checkpoint()
+                await self._home.pause()
 
     def _close(self) -> None:
         """Answer whatever is left, so that nobody waits for ever."""

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessionkit.audit import events
-from sessionkit.audit.events import Event, timestamp
+from sessionkit.audit.events import Event, Level, timestamp
 from sessionkit.audit.pseudonyms import Pseudonyms
 from sessionkit.backend.messages import (
     NOTHING,
@@ -41,7 +41,7 @@ from sessionkit.backend.messages import (
     Saved,
     Unsaved,
 )
-from sessionkit.backend.trail import Trail
+from sessionkit.backend.trail import LARGE, Trail
 from sessionkit.exceptions import ConfigurationError, RejectReason, SerializationError, SessionTooLargeError
 from sessionkit.migrate.old import OldRefusal
 from sessionkit.migrate.reader import Found, Reader, Refused, readers, telling
@@ -49,6 +49,7 @@ from sessionkit.session import Record, Session
 from sessionkit.wire.codec import Codec
 from sessionkit.wire.cookies import without
 from sessionkit.wire.serializer import Serializer
+from sessionkit.wire.straight import Straight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping, Sequence
@@ -74,6 +75,10 @@ _HOLDING = (Loaded, Migrated)
 
 _COOKIE_LENGTH = len(b"cookie")
 _EMPTY = b"{}"
+_NONE: frozenset[str] = frozenset()
+
+_new = tuple.__new__
+"""Makes a named tuple past its own constructor, as in ``wire.straight``."""
 _LARGEST = 3
 """Entries named when a session is too large."""
 
@@ -85,13 +90,12 @@ def system_clock() -> float:
 
 def cookie_fields(scope: Mapping[str, Any]) -> tuple[bytes, ...]:
     """Return the values of all Cookie header fields of a connection."""
-    return tuple(
-        [
-            value
-            for name, value in scope.get("headers") or ()
-            if len(name) == _COOKIE_LENGTH and name.lower() == b"cookie"
-        ]
-    )
+    fields: list[bytes] = []  # no tuple that grows: it would be copied for each of the fields a client can think of
+    for name, value in scope.get("headers") or ():
+        # By length first: most names fail here, and nearly all others are spelled as ASGI has them.
+        if len(name) == _COOKIE_LENGTH and (name == b"cookie" or name.lower() == b"cookie"):
+            fields.append(value)
+    return tuple(fields)
 
 
 class _Usage:
@@ -161,6 +165,8 @@ class SessionBackend:
         self._clock = clock
         self._trail = Trail(config.audit, Pseudonyms() if pseudonyms is None else pseudonyms)
         self._serializer = Serializer(config.type_encoders)
+        self._quiet = Level[config.audit.level.upper()] > Level.DEBUG
+        self._half_life = config.lifetime / 2
         self._tallied = clock()
         self._usage: dict[bytes, _Usage] = {}  # by the key's id: to hash a whole key takes microseconds
         self._reminded: float | None = None
@@ -194,6 +200,8 @@ class SessionBackend:
     def _use(self, keyring: Keyring) -> None:
         self.check(self.config, keyring)
         self._codec = Codec(self.config, keyring, self._serializer)
+        self._straight = Straight(self.config, self._codec)
+        self._names = frozenset(self._codec.writer.names(1))
         self._keyring = keyring
 
     # --- messages -----------------------------------------------------------------------------------------------------
@@ -207,7 +215,8 @@ class SessionBackend:
         """
         kind = type(message)
         if kind is Save:
-            return self._save(message), ()  # type: ignore[arg-type]  # its type was just looked at
+            again = self._save_again(message)  # type: ignore[arg-type]  # its type was just looked at
+            return (again if type(again) is Saved else self._save(message, again)), ()  # type: ignore[arg-type]  # likewise
         if kind is Load:
             return self._load(message)  # type: ignore[arg-type]  # likewise
         match message:
@@ -284,27 +293,34 @@ class SessionBackend:
 
     def _load(self, message: Load) -> tuple[Received, Sequence[Event]]:
         now = self._clock()
-        if self._readers:
-            received, refused = self._receive(message.fields, now)
-        else:
-            received, refused = self._codec.load(message.fields, now), None
-        told = self._trail.not_migrated(refused, message.client) if refused is not None else ()
+        fields, client = message
+        received: Received
+        received, refused = self._receive(fields, now) if self._readers else (self._came(fields, now), None)
         if isinstance(received, Loaded):
-            usage = self._used(received.key)
-            usage.opened += 1
-            usage.last_opened = now
-            return received, self._trail.accepted(received, now)
+            return received, self._opened(received, now)
+        told = self._trail.not_migrated(refused, client) if refused is not None else ()
         if isinstance(received, Migrated):
             return received, told
         if isinstance(received, Rejected):
             if received.key is not None and received.reason is not RejectReason.EXPIRED:
                 self._used(received.key).failed += 1
             if refused is None or refused.cookie != self.config.key:
-                return received, (*self._trail.refused(received, message.client, now), *told)
+                return received, (*self._trail.refused(received, client, now), *told)
             # One cookie under two names for what is wrong with it: the reader's, if it knew the format.
             if refused.reason is OldRefusal.MALFORMED:
-                return received, self._trail.refused(received, message.client, now)
+                return received, self._trail.refused(received, client, now)
         return received, told
+
+    def _came(self, fields: tuple[bytes, ...], now: float) -> Loaded | Rejected | Absent:
+        """Return what came of ours, the straight way where there is one Cookie field: nearly always."""
+        came = self._straight.open(fields[0], now) if len(fields) == 1 else None
+        return self._codec.load(fields, now) if came is None else came
+
+    def _opened(self, loaded: Loaded, now: float) -> Sequence[Event]:
+        usage = self._usage.get(loaded.key.id) or self._used(loaded.key)
+        usage.opened += 1
+        usage.last_opened = now
+        return () if self._quiet and loaded.header_size < LARGE else self._trail.accepted(loaded, now)
 
     def _receive(self, fields: tuple[bytes, ...], now: float) -> tuple[Received, Refused | None]:
         """Return what came, and why an old session that came is not taken over, if one is not.
@@ -313,7 +329,7 @@ class SessionBackend:
         became must not be undone by the older one. Where both have one name, what the old library made is told from
         ours by its signature alone.
         """
-        received = self._codec.load(fields, now)
+        received = self._came(fields, now)
         if isinstance(received, Loaded):
             return self._with_leftovers(received, fields), None
         refusals: list[Refused] = []
@@ -353,10 +369,10 @@ class SessionBackend:
 
     # --- save ---------------------------------------------------------------------------------------------------------
 
-    def _save(self, message: Save) -> Saved | Unsaved:
+    def _save(self, message: Save, plan: _Plan | None) -> Saved | Unsaved:
         received, session = message.received, message.session
         try:
-            plan = self._look(message)
+            plan = plan or self._look(message)
         except SerializationError as error:
             if not message.failed:
                 # Its traceback ends here: the frames below hold the session's values.
@@ -391,6 +407,51 @@ class SessionBackend:
         if loaded is not None and loaded.key.id != key.id:
             self._used(loaded.key).rekeyed_from += 1
         return self._written(message, plan, record, sealed, key=key, loaded=loaded)
+
+    def _save_again(  # noqa: PLR0911 - giving up is most of it
+        self, message: Save
+    ) -> Saved | _Plan | None:
+        """Answer for a session that goes on as it came: one cookie under the active key, plain values, nothing to tell.
+
+        Nearly all are. The others take the long way, with the same result (a test holds one against the other).
+
+        Returns:
+            The answer; or what is known for the long way, if there was a look at the value.
+        """
+        value, session, loaded, _, _, failed, _ = message
+        if type(loaded) is not Loaded:
+            return None
+        _, record, key, before, typed, _, names, stale, _, _, _ = loaded
+        if (
+            session.asked is not None
+            or session.record is not record
+            or failed
+            or typed
+            or stale
+            or len(names) > 1
+            or value is None
+            or not self._quiet
+        ):
+            return None
+        try:
+            payload, typed = self._serializer.dump(value)
+        except SerializationError:
+            return None
+        now = self._clock()
+        if not typed and (payload == before or self._serializer.same(payload, before)):
+            if now - record.issued >= self._half_life or payload == _EMPTY:
+                # Whether it is time to write it all the same is a longer story.
+                return _Plan(payload, typed, changed=False)
+            return _new(Saved, ((), _NONE, payload, (), None, None, None, False))
+        cookie = None
+        if not typed and payload != _EMPTY and key is self._keyring.active(now):
+            cookie = self._straight.seal(record, payload, key, now)
+        if cookie is None:
+            return _Plan(payload, typed, changed=True)
+        usage = self._usage.get(key.id) or self._used(key)
+        usage.sealed += 1
+        usage.last_sealed = now
+        return _new(Saved, ((cookie,), self._names, payload, (), key.kid, None, record.id, False))
 
     def _left_where_it_was(self, message: Save, plan: _Plan, came: Migrated) -> Saved | None:
         """Answer for a session of another library that is not written; ``None`` if it is."""
@@ -451,7 +512,7 @@ class SessionBackend:
         session, before = message.session, loaded.record
         if session.renewed or record.id != before.id or record.remember != before.remember:
             return True
-        if not message.touched or now - before.issued < self.config.lifetime / 2:
+        if not message.touched or now - before.issued < self._half_life:
             return False
         return self._codec.deadline(record) > loaded.deadline
 
@@ -528,7 +589,8 @@ class SessionBackend:
             if isinstance(received, Migrated) and not message.session.destroyed:
                 built = (*built, *self._trail.migrated(received, record, key))
         touched = frozenset((*names, *over) if over else names)
-        return Saved(cookies, touched, plan.payload, tuple(built) if built else (), key.kid)
+        begun = message.session.record is None
+        return Saved(cookies, touched, plan.payload, tuple(built) if built else (), key.kid, None, record.id, begun)
 
     def _too_large(self, value: object, session: Session, error: SessionTooLargeError) -> Unsaved:
         largest: tuple[tuple[str, int], ...] = ()
@@ -617,7 +679,7 @@ class SessionBackend:
         sessions = scope.setdefault(SCOPE_KEY, {})
         session = sessions.get(self.config.key)
         if not isinstance(session, Session):
-            received = self._codec.load(cookie_fields(scope), self._clock())
+            received = self._came(cookie_fields(scope), self._clock())
             record = received.record if isinstance(received, Loaded) else None
             session = Session(record=record, clock=self._clock)
             sessions.setdefault(self.config.key, session)  # what an application put in the session's place stays
@@ -625,7 +687,7 @@ class SessionBackend:
 
     def describe(self, received: Iterable[bytes]) -> Received:
         """Return what the codec makes of Cookie fields, for tools that explain a cookie; counts nothing."""
-        return self._codec.load(tuple(received), self._clock())
+        return self._came(tuple(received), self._clock())
 
 
 def is_cleared(value: object) -> bool:

@@ -136,6 +136,8 @@ class Saved(NamedTuple):
         events: to be emitted once the response has been handed to the server.
         kid: id of the key that the session was sealed under; ``None`` if it was not written.
         lost: why a change is not kept, if one is not.
+        id: of the session that was written.
+        begun: it is a new one.
     """
 
     cookies: tuple[bytes, ...] = ()
@@ -144,6 +146,8 @@ class Saved(NamedTuple):
     events: tuple[Event, ...] = ()
     kid: str | None = None
     lost: str | None = None
+    id: bytes | None = None
+    begun: bool = False
 
     def __repr__(self) -> str:
         """Show names, no values."""

@@ -148,6 +148,7 @@ class SessionService:
         self._takeover_lock = threading.Lock()
         self._told_of = self._keyring  # what its keys' times have brought about is told …
         self._told_until = 0.0  # … up to here
+        self._takeover_ahead = False
         self._next_takeover = math.inf  # when there will be more to tell; never before the ring is announced
 
     def __repr__(self) -> str:
@@ -198,7 +199,7 @@ class SessionService:
         Raises:
             ActorError: if it cannot be answered.
         """
-        if self._next_takeover != math.inf and self._clock() >= self._next_takeover:
+        if self._takeover_ahead and self._clock() >= self._next_takeover:
             self._tell_takeover()
         answered = self._actor.answer_now(message)
         if answered is None:
@@ -214,7 +215,7 @@ class SessionService:
         Raises:
             ActorError: if it cannot be answered now.
         """
-        if self._next_takeover != math.inf and self._clock() >= self._next_takeover:
+        if self._takeover_ahead and self._clock() >= self._next_takeover:
             self._tell_takeover()
         if self._actor.state in _UNHOSTED:
             reply = await self._ask_inline(message)
@@ -356,6 +357,7 @@ class SessionService:
 
     def _tell_from(self, ring: Keyring, now: float) -> None:
         self._told_of, self._told_until, self._next_takeover = ring, now, next_takeover(ring, now)
+        self._takeover_ahead = self._next_takeover < math.inf
 
     def _announce(self) -> None:
         if self._announced:
@@ -439,8 +441,11 @@ class SessionService:
         self.log.emit((_life_event(life),))
 
 
-_UNHOSTED = frozenset({ActorState.NEW, ActorState.DRAINING, ActorState.STOPPED})
-"""Without an actor to ask: requests that outlive the lifespan are served inline as those are that never had one."""
+_UNHOSTED = (ActorState.NEW, ActorState.DRAINING, ActorState.STOPPED)
+"""Without an actor to ask: requests that outlive the lifespan are served inline as those are that never had one.
+
+No set: to look into one takes a function in Python, which is how members of an enumeration are hashed.
+"""
 
 
 @cache

@@ -47,9 +47,7 @@ class Trail:
         return tuple(event for event in built if event.severity >= self._level)
 
     def accepted(self, loaded: Loaded, now: float) -> Sequence[Event]:
-        """Tell of a cookie that was accepted."""
-        if loaded.header_size < LARGE and self._level > Level.DEBUG:
-            return ()
+        """Tell of a cookie that was accepted; the backend asks only where there may be something to tell."""
         reference, kid = self._refs.session(loaded.record.id), loaded.key.kid
         built: list[Event] = [
             events.SessionLoaded(

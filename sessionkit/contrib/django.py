@@ -427,8 +427,9 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django ships no types
 
     def leave(self) -> None:
         """Leave a session that expired unseen as it came: nobody ended it, so no list of revocations is told."""
-        if self._expired and self._ours is not None and not self._ours.accessed:
-            self._ours.destroyed = False
+        ours = self._ours
+        if self._expired and ours is not None and ours.asked is not None and not ours.accessed:
+            ours.asked.destroyed = False
 
     # --- without a request ---
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_POLICY", "Keyring", "Policy"]
 
+_ACTIVE = KeyState.ACTIVE
+"""Looked up once: an attribute of an enumeration is a search through its class."""
+
 _SEALING = frozenset({KeyState.ACTIVE, KeyState.STAGED})
 _RANK = {KeyState.REVOKED: 0, KeyState.RETIRED: 1, KeyState.ACTIVE: 2, KeyState.STAGED: 3}
 
@@ -150,10 +153,11 @@ class Keyring:
 
     def active(self, now: float) -> Key:
         """Return the key that seals at ``now`` (Unix seconds): the newest whose time has come."""
-        eligible = iter(self._eligible)
-        key = next(eligible)
-        while key.state is not KeyState.ACTIVE and (key.activates is None or key.activates > now):
-            key = next(eligible)  # there is one: exactly one key of a ring is active
+        eligible, place = self._eligible, 0
+        key = eligible[0]
+        while key.state is not _ACTIVE and (key.activates is None or key.activates > now):
+            place += 1  # there is one more: exactly one key of a ring is active
+            key = eligible[place]
         return key
 
     def find(self, kid: bytes | str) -> Key | None:

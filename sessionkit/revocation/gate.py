@@ -29,6 +29,7 @@ from sessionkit.migrate.reader import Refused
 from sessionkit.revocation.guard import Guard
 from sessionkit.revocation.lists import RevocationUnavailable, Standing
 from sessionkit.revocation.memory import MemoryRevocationList
+from sessionkit.session import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -311,7 +312,7 @@ def _entry(value: object, key: str | None) -> object:
 def _refusal(standing: Standing, begun: float) -> RejectReason | None:
     if standing.terminated:
         return RejectReason.TERMINATED
-    if round(begun * 1000) < round(standing.not_before * 1000):  # in whole milliseconds, as cookies hold it
+    if milliseconds(begun) < milliseconds(standing.not_before):  # as cookies hold it
         return RejectReason.SUBJECT
     return None
 

@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 
 from sessionkit.exceptions import ConfigurationError
 from sessionkit.revocation.lists import Standing
+from sessionkit.session import milliseconds
 from sessionkit.yamlfile import discreet
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class RedisRevocationList:
             ConfigurationError: on another event loop than asyncio's.
             Exception: what the library raises, if it was not taken down.
         """
-        arguments = (self._name("s", subject), round(not_before * 1000), _milliseconds(keep_for))
+        arguments = (self._name("s", subject), milliseconds(not_before), _milliseconds(keep_for))
         await self._whole(self._client().eval(_NOT_BEFORE, 1, *arguments))
 
     async def aclose(self) -> None:

@@ -21,7 +21,7 @@ from sessionkit.backend.backend import SessionBackend, system_clock
 from sessionkit.backend.messages import ABSENT, Load, Loaded, Received, Save, Saved, Unsaved
 from sessionkit.config import SessionConfig
 from sessionkit.exceptions import ConfigurationError
-from sessionkit.middleware import session_of
+from sessionkit.exchange import session_of
 from sessionkit.session import Session
 from sessionkit.testing.client import AsgiClient
 from sessionkit.testing.jar import CookieJar

@@ -23,7 +23,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sessionkit.exceptions import RejectReason
-from sessionkit.session import Record
+from sessionkit.session import Record, milliseconds
 from sessionkit.wire.chunking import candidates
 from sessionkit.wire.cookies import CookieReader, CookieWriter
 from sessionkit.wire.serializer import BadPayload, Serializer
@@ -37,13 +37,25 @@ if TYPE_CHECKING:
     from sessionkit.keyring.keyring import Keyring
     from sessionkit.wire.cookies import CookieJarView
 
-__all__ = ["ABSENT", "HEADER", "Absent", "Codec", "Loaded", "Received", "Rejected", "Sealed"]
+__all__ = [
+    "ABSENT",
+    "HEADER",
+    "KNOWN_FLAGS",
+    "REMEMBER",
+    "TYPED",
+    "Absent",
+    "Codec",
+    "Loaded",
+    "Received",
+    "Rejected",
+    "Sealed",
+]
 
 HEADER = Struct(">B16sQQQ")
 
-_TYPED = 1
-_REMEMBER = 2
-_KNOWN_FLAGS = _TYPED | _REMEMBER
+TYPED = 1
+REMEMBER = 2
+KNOWN_FLAGS = TYPED | REMEMBER
 
 _SMALLEST = (OVERHEAD + HEADER.size) * 4 // 3
 """Characters of the shortest token: overhead, header and an empty payload; no suite has less."""
@@ -198,20 +210,29 @@ class Codec:
         config: names, limits and attributes.
         keyring: the ring in force; a new ring takes a new codec.
         serializer: payloads.
+
+    Attributes:
+        cipher: tokens.
+        not_before: the ring's, in milliseconds; 0 for none.
+        room: characters of the longest token that goes into one cookie.
+        skew: the ring's, in seconds.
+        reader: cookies that came.
+        serializer: as given.
+        writer: cookies to set.
     """
 
     __slots__ = (
         "_absolute",
-        "_cipher",
         "_config",
         "_lifetime",
         "_max_age",
-        "_not_before",
         "_persistent",
-        "_room",
-        "_skew",
+        "cipher",
+        "not_before",
         "reader",
+        "room",
         "serializer",
+        "skew",
         "writer",
     )
 
@@ -222,13 +243,13 @@ class Codec:
         self._absolute = config.absolute_max_age
         self._max_age = config.max_age
         self._persistent = config.persistent
-        self._cipher = TokenCipher(keyring, config.key, config.context)
-        self._skew = keyring.policy.skew
-        self._not_before = 0 if keyring.not_before is None else _milliseconds(keyring.not_before)
+        self.cipher = TokenCipher(keyring, config.key, config.context)
+        self.skew = keyring.policy.skew
+        self.not_before = 0 if keyring.not_before is None else milliseconds(keyring.not_before)
         self.serializer = serializer
         self.reader = CookieReader(config.key, config.max_chunks)
         self.writer = CookieWriter(config)
-        self._room = min(self.writer.single, self.writer.limit)
+        self.room = min(self.writer.single, self.writer.limit)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -239,8 +260,6 @@ class Codec:
             fields: values of all its Cookie header fields.
             now: Unix seconds.
         """
-        if len(fields) == 1 and (value := self.reader.only(fields[0])) is not None:
-            return self._load_only(value, len(fields[0]), now)
         view = self.reader.read(fields)
         if view is None:
             return ABSENT
@@ -259,11 +278,6 @@ class Codec:
         unread = sum(one.reason is RejectReason.BAD_PAYLOAD for one in refused)  # authentic as well
         return newest._replace(stale=stale, candidates=len(opened) + unread)
 
-    def _load_only(self, value: bytes, size: int, now: float) -> Received:
-        """Return what came where there is one thing to try: nearly always, so nothing is collected or sorted."""
-        loaded = self._open((value,), now, size)
-        return loaded if isinstance(loaded, Loaded) else self._rejected(loaded, self.writer.names(1))
-
     def names(self, fields: Iterable[bytes]) -> tuple[str, ...]:
         """Return the names of the cookies of this session that came, the unnumbered one first, then by number."""
         view = self.reader.read(fields)
@@ -274,36 +288,62 @@ class Codec:
         loaded = self._open((token,), now, 0)
         return loaded.reason if isinstance(loaded, _Refused) else loaded.data
 
-    def _open(  # noqa: PLR0911 - one for each reason to refuse; another call would cost more than it tells
-        self, parts: tuple[bytes, ...], now: float, header_size: int
-    ) -> Loaded | _Refused:
-        token = parts[0] if len(parts) == 1 else b"".join(parts)
+    def read_lone(self, value: bytes, key: Key, plain: bytes, now: float, header_size: int) -> Loaded | Rejected:
+        """Return what is in the one cookie that came, whose token has been decrypted.
+
+        Args:
+            value: the token.
+            key: what it was sealed under.
+            plain: header and payload.
+            now: Unix seconds.
+            header_size: octets of the Cookie field.
+        """
+        read = self._read((value,), key, plain, now, header_size)
+        return read if isinstance(read, Loaded) else self._rejected(read, self.writer.names(1))
+
+    def refuse_lone(self, value: bytes, reason: RejectReason, key: Key | None = None) -> Rejected:
+        """Return the refusal of the one cookie that came.
+
+        Args:
+            value: the token.
+            reason: why.
+            key: what it names, if the ring holds it.
+        """
+        return self._rejected(_Refused(reason, (value,), key), self.writer.names(1))
+
+    def _open(self, parts: tuple[bytes, ...], now: float, header_size: int) -> Loaded | _Refused:
         try:
-            key, plain = self._cipher.open(token)
+            key, plain = self.cipher.open(parts[0] if len(parts) == 1 else b"".join(parts))
         except TokenRejected as rejected:
             return _Refused(rejected.reason, parts, rejected.key)
+        return self._read(parts, key, plain, now, header_size)
+
+    def _read(  # noqa: PLR0911 - one for each reason to refuse
+        self, parts: tuple[bytes, ...], key: Key, plain: bytes, now: float, header_size: int
+    ) -> Loaded | _Refused:
         if len(plain) < HEADER.size:
             return _Refused(RejectReason.BAD_PAYLOAD, parts, key)
         flags, session_id, created, authenticated, issued = HEADER.unpack_from(plain)
-        if flags & ~_KNOWN_FLAGS:
+        if flags & ~KNOWN_FLAGS:
             return _Refused(RejectReason.UNSUPPORTED_VERSION, parts, key)
-        record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, flags & _REMEMBER != 0)
-        latest = now + self._skew
+        record = Record(session_id, created / 1000, authenticated / 1000, issued / 1000, flags & REMEMBER != 0)
+        latest = now + self.skew
         # Cookies hold whole milliseconds, rounded: half of one ahead of the very clock that sealed it is no difference.
-        if record.issued > latest and issued > _milliseconds(latest):
+        if record.issued > latest and issued > milliseconds(latest):
             return _Refused(RejectReason.NOT_YET_VALID, parts, key, record, delta=record.issued - now)
         deadline = self.deadline(record)
         if now >= deadline:
             return _Refused(RejectReason.EXPIRED, parts, key, record, deadline, self._is_absolute(record))
-        if created < self._not_before:
+        if created < self.not_before:
             return _Refused(RejectReason.REVOKED, parts, key, record)
-        payload, typed = plain[HEADER.size :], flags & _TYPED != 0
+        payload, typed = plain[HEADER.size :], flags & TYPED != 0
         try:
             data = self.serializer.load(payload, typed=typed)
         except BadPayload:
             return _Refused(RejectReason.BAD_PAYLOAD, parts, key, record)
         names = self.writer.names(len(parts))
-        return Loaded(data, record, key, payload, typed, deadline, names, (), len(token), 1, header_size)
+        size = sum(map(len, parts))
+        return Loaded(data, record, key, payload, typed, deadline, names, (), size, 1, header_size)
 
     @staticmethod
     def _rejected(refused: _Refused, names: tuple[str, ...]) -> Rejected:
@@ -341,7 +381,7 @@ class Codec:
 
         A real chunk begins like a token once in 256 times; then it is left alone, which does no harm.
         """
-        return number > 0 and any(value[:2] in self._cipher.beginnings and len(value) >= _SMALLEST for value in values)
+        return number > 0 and any(value[:2] in self.cipher.beginnings and len(value) >= _SMALLEST for value in values)
 
     def deadline(self, record: Record) -> float:
         """Return the Unix time at which a session with this record will be refused unless renewed."""
@@ -361,7 +401,7 @@ class Codec:
 
     def is_ended(self, record: Record) -> bool:
         """Return whether a session began before the ring's ``not_before``, and is refused for that."""
-        return self._not_before > 0 and _milliseconds(record.created) < self._not_before
+        return self.not_before > 0 and milliseconds(record.created) < self.not_before
 
     def seal(self, record: Record, payload: bytes, *, typed: bool, key: Key) -> Sealed:
         """Encrypt a session and cut it into cookie values.
@@ -376,12 +416,12 @@ class Codec:
             SessionTooLargeError: if it does not fit.
         """
         session_id, created, authenticated, issued, remember = record
-        flags = (_TYPED if typed else 0) | (_REMEMBER if remember else 0)
-        signed_in = _milliseconds(authenticated) if authenticated else 0
-        header = HEADER.pack(flags, session_id, _milliseconds(created), signed_in, _milliseconds(issued))
-        token = self._cipher.seal(key, header + payload)
+        flags = (TYPED if typed else 0) | (REMEMBER if remember else 0)
+        signed_in = milliseconds(authenticated) if authenticated else 0
+        header = HEADER.pack(flags, session_id, milliseconds(created), signed_in, milliseconds(issued))
+        token = self.cipher.seal(key, header + payload)
         size = len(token)
-        values = [token] if size <= self._room else self.writer.split(token)
+        values = [token] if size <= self.room else self.writer.split(token)
         age = None
         if self._persistent or remember:
             age = self._max_age if self._absolute is None else self._cookie_age(record, self._absolute)
@@ -389,7 +429,3 @@ class Codec:
 
     def _cookie_age(self, record: Record, limit: int) -> int:
         return max(0, min(self._max_age, int(record.created + limit - record.issued)))
-
-
-def _milliseconds(when: float) -> int:
-    return round(when * 1000) if when > 0 else 0

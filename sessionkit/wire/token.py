@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from sessionkit.keyring.key import Key
     from sessionkit.keyring.keyring import Keyring
 
-__all__ = ["OVERHEAD", "SUITES", "VERSION", "Sealer", "TokenCipher", "TokenRejected", "named_key"]
+__all__ = ["OVERHEAD", "PREFIX_SIZE", "SUITES", "VERSION", "Sealer", "TokenCipher", "TokenRejected", "named_key"]
 
 _KID_SIZE = 4
-_PREFIX_SIZE = 1 + _KID_SIZE
+PREFIX_SIZE = 1 + _KID_SIZE
+"""Octets before the nonce: version and kid."""
 
-OVERHEAD = _PREFIX_SIZE + NONCE_SIZE + TAG_SIZE
+OVERHEAD = PREFIX_SIZE + NONCE_SIZE + TAG_SIZE
 """Octets of a token beyond its plaintext, before base64: version, kid, nonce and tag. No suite may have fewer."""
 
 
@@ -96,13 +97,15 @@ class TokenCipher:
 
     Attributes:
         beginnings: the two characters that tokens of the known versions begin with.
+        opened_by: key, what opens (``None`` if it is revoked) and AAD, by what a token begins with: version and kid.
+        sealed_by: what a token begins with, what seals and AAD, by the key's id.
 
     Raises:
         KeyringError: if the ring asks for a format that this release does not write.
         ValueError: if the name is not ASCII, or either is longer than 65,535 octets.
     """
 
-    __slots__ = ("_opened_by", "_sealed_by", "_versions", "beginnings")
+    __slots__ = ("_versions", "beginnings", "opened_by", "sealed_by")
 
     def __init__(self, keyring: Keyring, name: str, context: str = "") -> None:
         written = _written(keyring)
@@ -111,20 +114,20 @@ class TokenCipher:
         self.beginnings = frozenset(
             base64url.encode(bytes([version, rest << 4]))[:2] for version in SUITES for rest in range(16)
         )
-        self._opened_by: dict[bytes, tuple[Key, Sealer | None, bytes]] = {}
-        self._sealed_by: dict[bytes, tuple[bytes, Sealer, bytes]] = {}
+        self.opened_by: dict[bytes, tuple[Key, Sealer | None, bytes]] = {}
+        self.sealed_by: dict[bytes, tuple[bytes, Sealer, bytes]] = {}
         for version, suite in SUITES.items():
             for key in keyring.keys:
                 prefix = b"%c%b" % (version, key.id)
                 aad = b"sessionkit%b%b" % (prefix, bound)
                 sealer = suite(key) if key.decrypts else None
-                self._opened_by[prefix] = key, sealer, aad
+                self.opened_by[prefix] = key, sealer, aad
                 if sealer is not None and version == written:
-                    self._sealed_by[key.id] = prefix, sealer, aad
+                    self.sealed_by[key.id] = prefix, sealer, aad
 
     def __repr__(self) -> str:
         """Show how many keys open and how many do not."""
-        return f"<TokenCipher: {len(self._sealed_by)} of {len(self._opened_by) // len(self._versions)} keys open>"
+        return f"<TokenCipher: {len(self.sealed_by)} of {len(self.opened_by) // len(self._versions)} keys open>"
 
     def seal(self, key: Key, plaintext: bytes, *, nonce: bytes | None = None) -> bytes:
         """Return the token of a plaintext, as ASCII octets.
@@ -137,12 +140,20 @@ class TokenCipher:
         Raises:
             ValueError: if the ring does not hold the key or it is revoked, or the nonce has another length.
         """
-        found = self._sealed_by.get(key.id)
+        found = self.sealed_by.get(key.id)
         if found is None:
             raise ValueError(f"{key!r} seals nothing: it is revoked, or not of this ring")
         prefix, sealer, aad = found
         sealed = sealer.seal(plaintext, aad) if nonce is None else nonce + sealer.encrypt(nonce, plaintext, aad)
         return base64url.encode(prefix + sealed)
+
+    def unknown(self, raw: bytes) -> RejectReason:
+        """Return why a token does not open whose beginning is none of ``opened_by``.
+
+        Args:
+            raw: its octets.
+        """
+        return RejectReason.UNKNOWN_KEY if raw[0] in self._versions else RejectReason.UNSUPPORTED_VERSION
 
     def open(self, token: bytes) -> tuple[Key, bytes]:
         """Return the key a token was sealed under, and its plaintext.
@@ -156,15 +167,14 @@ class TokenCipher:
         raw = base64url.decode(token)
         if raw is None or len(raw) < OVERHEAD:
             raise TokenRejected(RejectReason.MALFORMED)
-        found = self._opened_by.get(raw[:_PREFIX_SIZE])
+        found = self.opened_by.get(raw[:PREFIX_SIZE])
         if found is None:
-            known = raw[0] in self._versions
-            raise TokenRejected(RejectReason.UNKNOWN_KEY if known else RejectReason.UNSUPPORTED_VERSION)
+            raise TokenRejected(self.unknown(raw))
         key, sealer, aad = found
         if sealer is None:
             raise TokenRejected(RejectReason.REVOKED, key)
         try:
-            return key, sealer.open(raw, _PREFIX_SIZE, aad)
+            return key, sealer.open(raw, PREFIX_SIZE, aad)
         except InvalidTag:
             # Wrong name or context look the same: they are part of what the tag is over.
             raise TokenRejected(RejectReason.BAD_TAG, key) from None
@@ -177,7 +187,7 @@ def named_key(token: bytes) -> bytes:
         token: refused for nothing worse than ``unknown_key``.
     """
     # Eight characters are six octets: the version, the kid, and one of the nonce.
-    return (base64url.decode(token[:8]) or b"")[1:_PREFIX_SIZE]
+    return (base64url.decode(token[:8]) or b"")[1:PREFIX_SIZE]
 
 
 def _written(keyring: Keyring) -> int:

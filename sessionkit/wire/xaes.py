@@ -54,8 +54,7 @@ _REDUCTION = 0x87
 class Xaes256Gcm:
     """The AEAD under one key.
 
-    Safe to share between threads where one lock guards the interpreter (``cryptography`` keeps it for so few octets);
-    without such a lock, give each thread its own.
+    Safe to share between threads where one lock guards the interpreter; without such a lock, give each thread its own.
 
     Args:
         key: ``KEY_SIZE`` octets.
@@ -64,14 +63,14 @@ class Xaes256Gcm:
         ValueError: if the key has another length.
     """
 
-    __slots__ = ("_block", "_kept", "_left", "_mask")
+    __slots__ = ("_block", "_cipher", "_kept", "_left", "_mask")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_SIZE:
             raise ValueError(f"an XAES-256-GCM key has {KEY_SIZE} octets")
         # ECB is not a mode here but the bare block function that CMAC is made of. Whole blocks leave no state behind.
-        encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - see above
-        self._block = encryptor.update
+        self._cipher = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - see above
+        self._block = self._cipher.encryptor().update
         doubled = int.from_bytes(self._block(bytes(16))) << 1
         subkey = doubled ^ (1 << _BLOCK_BITS | _REDUCTION) if doubled >> _BLOCK_BITS else doubled
         self._mask = _DOMAIN ^ subkey * _TWICE
@@ -91,7 +90,12 @@ class Xaes256Gcm:
         """
         if len(nonce) != NONCE_SIZE:
             raise ValueError(f"an XAES-256-GCM nonce has {NONCE_SIZE} octets")
-        return self._block((self._mask ^ int.from_bytes(nonce[:_PREFIX_SIZE]) * _TWICE).to_bytes(KEY_SIZE))
+        blocks = (self._mask ^ int.from_bytes(nonce[:_PREFIX_SIZE]) * _TWICE).to_bytes(KEY_SIZE)
+        try:
+            return self._block(blocks)
+        except RuntimeError:
+            # Another thread is in there: releases of cryptography before 50 let go of the lock meanwhile.
+            return self._cipher.encryptor().update(blocks)
 
     def seal(self, plaintext: bytes, aad: bytes) -> bytes:
         """Return a random nonce, the ciphertext and the tag, one behind the other; arguments as for ``encrypt``."""
@@ -118,7 +122,7 @@ class Xaes256Gcm:
         """
         within, body = start + _PREFIX_SIZE, start + NONCE_SIZE
         prefix, cipher = self._kept
-        if cipher is None or sealed[start:within] != prefix:
+        if cipher is None or not sealed.startswith(prefix, start):
             cipher = AESGCM(self.derive(sealed[start:body]))
         return cipher.decrypt(sealed[within:body], sealed[body:], aad)
 

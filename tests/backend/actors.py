@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sessionkit.backend.lifecycle import Lifecycle
-    from sessionkit.backend.mailbox import Envelope
+    from sessionkit.backend.parking import Envelope
 
 __all__ = [
     "REQUEST",

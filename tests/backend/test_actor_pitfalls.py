@@ -19,7 +19,7 @@ from tests.backend.actors import REQUEST, Asked, Message, Poison, Say, ScriptedA
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from sessionkit.backend.mailbox import Envelope
+    from sessionkit.backend.parking import Envelope
 
 
 class Halt(BaseException):

@@ -9,7 +9,6 @@ Rules of this file:
 from __future__ import annotations
 
 import math
-from contextvars import copy_context
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +17,6 @@ import pytest
 
 from sessionkit.audit.events import Event
 from sessionkit.backend.actor import Actor
-from sessionkit.backend.mailbox import Envelope
 from sessionkit.backend.messages import Message, Reply
 from sessionkit.config import AuditConfig, SessionConfig
 from sessionkit.middleware import SessionMiddleware
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sessionkit.asgi import ASGIApp, Receive, Scope, Send
+    from sessionkit.backend.parking import Envelope
     from sessionkit.keyring.keyring import Keyring
 
 __all__ = ["BOTH_WAYS", "Puppet", "Stage", "counter", "never", "until"]
@@ -84,7 +83,7 @@ class Puppet(Actor[Message, Reply, Event]):
 
     def kill(self) -> None:
         """Crash the loop itself with its next message."""
-        assert self._mailbox.put(Envelope(_KILL, copy_context(), math.inf))
+        assert self._mailbox.put(self._home.envelope(_KILL, math.inf))
 
     async def kill_for_good(self) -> None:
         """Crash it once more often than it is restarted."""

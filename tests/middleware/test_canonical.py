@@ -10,6 +10,7 @@ import structlog
 
 from sessionkit.canonical import canonical_fields
 from sessionkit.config import AuditConfig, SessionConfig
+from sessionkit.exceptions import SerializationError
 from sessionkit.keyring.key import KeyState
 from sessionkit.middleware import SessionMiddleware
 from sessionkit.session import Session
@@ -242,3 +243,21 @@ async def test_a_task_of_the_application_may_ask() -> None:
 
     await AsgiClient(SessionMiddleware(app, ring(), logger=Log())).get("/")
     assert told[0]["session_outcome"] == "created"
+
+
+async def test_a_loss_behind_a_failure() -> None:
+    """What is told of the last response counts: an error page that does not keep what was written once more."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        session = scope["session"]
+        session.destroy()
+        session["bad"] = object()
+        with pytest.raises(SerializationError):
+            await answer(send)
+        session["n"] = 1
+        await answer(send, status=500)
+
+    shop = Shop(Stage())
+    shop.stage.middleware.app = app
+    await shop.client.get("/")
+    assert shop.outside.lines == [{"session_outcome": "lost", "session_reason": "error_response"}]

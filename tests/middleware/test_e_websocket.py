@@ -320,3 +320,19 @@ async def test_plain_denial_of_an_untouched_session_is_passed_on() -> None:
     async with stage.client.websocket("/ws") as socket:
         assert socket.denial is not None
         assert socket.denial.headers == [(b"x", b"y")]
+
+
+async def test_a_close_behind_an_accept_refuses_nothing() -> None:
+    """Both are asked for before either is sent: the first decides, its cookie goes out, and nothing is told as lost."""
+
+    async def socket(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"]["n"] = 1
+        accept, close = send({"type": "websocket.accept"}), send({"type": "websocket.close"})
+        await accept
+        await close
+
+    stage = site(socket)
+    async with stage.client.websocket("/ws") as opened:
+        assert opened.accepted
+    assert stage.reasons() == []
+    assert await stage.count() == "2"

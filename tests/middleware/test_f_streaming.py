@@ -243,3 +243,34 @@ async def test_streams_from_another_task() -> None:
     await site.run(app)
 
     assert await site.read() == {"user": "ann"}
+
+
+@pytest.mark.parametrize(
+    ("scope_type", "message"),
+    [
+        ("http", {"type": "http.response.start", "status": 200, "headers": []}),
+        ("websocket", {"type": "websocket.accept", "headers": []}),
+    ],
+)
+async def test_what_two_tasks_begin_is_decided_once(scope_type: str, message: dict[str, Any]) -> None:
+    """Case 109: both call ``send`` before either is waited for: the first has the cookie, the other is passed on."""
+    site = Site()
+    sent: list[ASGIMessage] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"]["user"] = "ann"
+        first, second = send(dict(message)), send(dict(message))
+        await first
+        await second
+
+    async def receive() -> ASGIMessage:
+        raise NotImplementedError  # nobody asks
+
+    async def keep(message: ASGIMessage) -> None:
+        sent.append(message)
+
+    scope = {"type": scope_type, "scheme": "https", "path": "/", "headers": []}
+    await site.middleware.around(app)(scope, receive, keep)
+
+    cookies = [[value for name, value in message["headers"] if name == b"set-cookie"] for message in sent]
+    assert [len(values) for values in cookies] == [1, 0]

@@ -8,6 +8,7 @@ import anyio
 import pytest
 import structlog
 from anyio import to_thread
+from asgiref.sync import AsyncToSync, iscoroutinefunction
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -228,6 +229,19 @@ async def test_audit_lines_carry_what_the_request_has_bound(in_place: bool) -> N
     assert sorted(bound["request_id"] for bound in inside) == ["/one", "/one", "/two", "/two"]
     assert all(set(bound) == {"request_id"} for bound in inside)
     assert get_contextvars() == {}
+
+
+async def test_send_can_be_told_to_be_asynchronous() -> None:
+    """Case 107: asgiref (WSGI applications, Channels' synchronous consumers) warns of a send that is not marked so."""
+    marked: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        AsyncToSync(send)  # a warning is an error here
+        marked.append(iscoroutinefunction(send))
+        await answer(send)
+
+    await Stage(app).client.get("/")
+    assert marked == [True]
 
 
 async def test_messages_of_other_kinds_do_not_close_the_session() -> None:

@@ -34,6 +34,8 @@ from tests.wire.same_value import identical
 
 SERIALIZER = Serializer()
 
+pytestmark = pytest.mark.usefixtures("ways")
+
 
 def through(value: Any, serializer: Serializer = SERIALIZER) -> Any:
     """Store a value in a session and read it back."""

@@ -16,6 +16,8 @@ from tests.wire.same_value import identical
 
 SERIALIZER = Serializer()
 
+pytestmark = pytest.mark.usefixtures("ways")
+
 texts = st.text(max_size=12) | st.sampled_from(["$", "$$", "$set", "$dict", "$datetime", "$x"])
 plain_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 offsets = st.builds(

@@ -23,6 +23,8 @@ VECTORS = ROOT / "tests" / "vectors"
 
 Vector = dict[str, Any]
 
+pytestmark = pytest.mark.usefixtures("ways")
+
 
 def vectors(file: str, kind: str) -> pytest.MarkDecorator:
     """Parametrise a test by the vectors of a file."""

@@ -265,6 +265,19 @@ def test_one_cipher_serves_many_threads() -> None:
         assert all(pool.map(work, range(40)))
 
 
+def test_a_block_cipher_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ``cryptography`` refuses a second thread in one block cipher (44 to 49), it takes its own."""
+
+    def borrowed(_: bytes) -> bytes:
+        raise RuntimeError("Already borrowed")
+
+    cipher = Xaes256Gcm(bytes(32))
+    nonce = bytes(range(24))
+    expected = cipher.derive(nonce)
+    monkeypatch.setattr(cipher, "_block", borrowed)
+    assert cipher.derive(nonce) == expected
+
+
 def test_repr_and_pickle_hold_no_key() -> None:
     """Neither repr nor pickle gives the key away."""
     cipher = Xaes256Gcm(b"planted-secret-planted-secret-32")
